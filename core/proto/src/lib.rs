@@ -1,0 +1,2 @@
+//! The pure MQTT session engine of remqtt.
+pub mod wire;

@@ -1,0 +1,2 @@
+//! The remqtt client.
+pub use remqtt_proto as proto;

@@ -1,0 +1,1 @@
+//! Where the languages meet: scenarios, scripted peer, simulated world and conductor.
