@@ -1,2 +1,31 @@
-//! The pure MQTT session engine of remqtt.
+//! The pure MQTT session engine of remqtt: no clock, no socket, no disk, no thread, no runtime.
+//!
+//! [`Engine`] takes time, bytes and commands as arguments and gives back bytes, dials and events as data, so that
+//! every outage can be replayed exactly, in microseconds. The driver around it is the crate `remqtt`.
+
+mod command;
+mod engine;
+mod error;
+mod event;
+mod options;
+mod stats;
+mod time;
+mod timeline;
+mod timer;
 pub mod wire;
+
+pub use bytes::Bytes;
+pub use bytestring::ByteString;
+pub use command::{Command, Delivery, Ticket};
+pub use engine::{Attempt, Engine, Input, Output, State};
+pub use error::{Error, ErrorCode, Next, Who};
+pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
+pub use options::{LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, WhenFull};
+pub use stats::Stats;
+pub use time::Instant;
+pub use timeline::{Mark, Outage};
+pub use timer::Timer;
+pub use wire::{
+    Properties, PropertyId, PropertyKind, PropertyOwner, PropertyRow, PropertyValue, Publish, QoS, Reason,
+    Subscription, Version, Will,
+};

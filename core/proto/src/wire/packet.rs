@@ -140,7 +140,13 @@ pub struct Subscription {
 impl Subscription {
     /// A subscription with every MQTT 5 option at its default.
     pub fn new(filter: impl Into<ByteString>, qos: QoS) -> Self {
-        Subscription { filter: filter.into(), qos, no_local: false, retain_as_published: false, retain_handling: 0 }
+        Subscription {
+            filter: filter.into(),
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: 0,
+        }
     }
 }
 

@@ -1,0 +1,49 @@
+//! What the application asks of the engine.
+
+use bytestring::ByteString;
+
+use crate::options::Options;
+use crate::wire::{Properties, Publish, Reason, Subscription};
+
+/// Number of an operation of one client, unique for its life and never 0. Tickets are handed out in call order;
+/// the packet identifier of an operation is its ticket's number modulo 65,535 (counted from 1) where that is free.
+pub type Ticket = u64;
+
+/// Names one delivery of an inbound QoS 1 or 2 message, so that an acknowledgement can never hit another one that
+/// later got the same packet identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Delivery {
+    /// The packet identifier that the server chose.
+    pub packet_identifier: u16,
+    /// Distinguishes deliveries with the same identifier.
+    pub serial: u32,
+}
+
+/// A command for [`Engine::handle`](crate::Engine::handle).
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Connect, and stay connected until `Stop`. No effect while started.
+    Start,
+    /// End the connection with a DISCONNECT (`reason` on MQTT 5; 0x04 makes the server publish the will) and stay
+    /// away until `Start`. The session and everything queued are kept.
+    Stop(Reason),
+    /// Give everything up: every operation that is not complete completes with `Closed`.
+    Close,
+    /// Try to connect now if an attempt is only scheduled.
+    ReconnectNow,
+    /// Use these options from the next connection on.
+    Reconfigure(Box<Options>),
+    /// Publish. Ends in exactly one [`Event::Completed`](crate::Event::Completed).
+    Publish(Ticket, Publish),
+    /// Subscribe. Ends in exactly one `Completed`.
+    Subscribe(Ticket, Vec<Subscription>, Properties),
+    /// Unsubscribe. Ends in exactly one `Completed`.
+    Unsubscribe(Ticket, Vec<ByteString>, Properties),
+    /// Acknowledge messages: PUBACK or PUBREC. Stale deliveries are ignored.
+    Acknowledge(Vec<Delivery>),
+    /// Acknowledge one message with an MQTT 5 reason code (0x80 and up refuses it).
+    Reject(Delivery, u8),
+    /// The application has finished with the `Connected` event: from here on a subscribe is a wish of its own, not
+    /// the repetition in an on-connect callback that a restored subscription already answers.
+    ConnectedHandled,
+}

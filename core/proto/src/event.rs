@@ -1,0 +1,103 @@
+//! What the engine tells the application.
+
+use std::time::Duration;
+
+use crate::command::{Delivery, Ticket};
+use crate::error::Error;
+use crate::timeline::Outage;
+use crate::wire::{Properties, Publish};
+
+/// What became of the session at a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// First connection of this client, or a clean start was asked for: nothing to resume.
+    New,
+    /// The server had it: in-flight messages go on where they stopped, subscriptions stand.
+    Resumed,
+    /// The server had lost it: handled by the `lost_session_*` policies.
+    Lost,
+}
+
+/// A connection was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    /// As in the CONNACK.
+    pub session_present: bool,
+    /// What it means for us.
+    pub session: SessionState,
+    /// Subscriptions that we are restoring because the session was lost.
+    pub restoring: usize,
+    /// Publishes that are sent again, with DUP or, after a lost session, as new.
+    pub resending: usize,
+    /// The CONNACK's reason code, 0.
+    pub reason_code: u8,
+    /// The CONNACK's properties.
+    pub properties: Properties,
+}
+
+/// A connection ended, or an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disconnected {
+    /// `None`: the application asked for it.
+    pub error: Option<Error>,
+    /// False when it was an attempt that never got a successful CONNACK.
+    pub was_connected: bool,
+    /// True when the server said so in a DISCONNECT or a refusing CONNACK.
+    pub from_server: bool,
+    /// When the next attempt starts, counted from now; `None`: not by itself.
+    pub retry_in: Option<Duration>,
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// Properties of the server's DISCONNECT or CONNACK.
+    pub properties: Properties,
+}
+
+/// An application message arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Topic (an alias is already resolved), payload, QoS, retain, properties.
+    pub publish: Publish,
+    /// The server said that this may be a redelivery.
+    pub dup: bool,
+    /// What to acknowledge; `None` for QoS 0.
+    pub delivery: Option<Delivery>,
+}
+
+impl Message {
+    /// What this message counts against the `receive_buffer`.
+    pub fn weight(&self) -> usize {
+        self.publish.topic.len() + self.publish.payload.len() + 64
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// QoS 0: written to the connection. QoS 1: PUBACK, QoS 2: PUBCOMP, with the server's reason below 0x80.
+    Published(u8, Properties),
+    /// SUBACK: one reason code per filter; 0x80 and up are refusals of that filter.
+    Subscribed(Vec<u8>, Properties),
+    /// UNSUBACK: one reason code per filter, none on MQTT 3.1.1.
+    Unsubscribed(Vec<u8>, Properties),
+    /// It did not happen, or the server refused it; the properties are those of the refusal.
+    Failed(Error, Properties),
+}
+
+/// An event of the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An attempt begins: its number since the last stable connection, from 1, and the index of the endpoint.
+    Connecting(u32, usize),
+    /// A connection was accepted.
+    Connected(Box<Connected>),
+    /// A connection ended or an attempt failed.
+    Disconnected(Box<Disconnected>),
+    /// An application message arrived.
+    Message(Message),
+    /// The operation with this ticket is complete. Comes exactly once for each accepted operation.
+    Completed(Ticket, Outcome),
+    /// An outage is over: everything queued before the link came back was sent and acknowledged.
+    Recovered(Box<Outage>),
+    /// The client was closed; nothing follows.
+    Closed,
+}

@@ -1,0 +1,278 @@
+//! Options: one table. Every row is a field here, a key of [`Options::set`] (and so of C), a keyword in Python.
+//!
+//! Values that are no text (credentials, will, MQTT 5 properties) are fields without a row; the bindings have a
+//! typed call for each.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorCode};
+use crate::wire::{Properties, Version, Will, PACKET_SIZE_LIMIT};
+
+/// What happens to a publish that finds the backlog full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The new message is refused at the call; everything accepted stays.
+    Refuse,
+    /// The oldest message that was not sent yet completes with `Dropped`; the new one is accepted.
+    DropOldest,
+    /// The new message is accepted and completes at once with `Dropped`.
+    DropNewest,
+}
+
+/// What happens to unacknowledged publishes when the server has lost the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostPublishes {
+    /// They are sent as new, in their order, before anything newer.
+    Resend,
+    /// They complete with `SessionLost`.
+    Fail,
+}
+
+/// What happens to subscriptions when the server has lost the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostSubscriptions {
+    /// Every wanted subscription is made again before any publish.
+    Restore,
+    /// They are forgotten; the application subscribes again itself.
+    Forget,
+}
+
+/// A type that an option can have.
+pub trait OptionValue: Sized {
+    /// The name of the type, as the documentation shows it.
+    const KIND: &'static str;
+    /// Reads a value from text.
+    fn read(text: &str) -> Option<Self>;
+    /// The value as text, as [`OptionValue::read`] reads it.
+    fn show(&self) -> String;
+    /// The value as a number, for the range check; `None` for types without a range.
+    fn number(&self) -> Option<u64>;
+}
+
+macro_rules! integer_option {
+    ($($type:ty)*) => {$(
+        impl OptionValue for $type {
+            const KIND: &'static str = "integer";
+            fn read(text: &str) -> Option<Self> { text.parse().ok() }
+            fn show(&self) -> String { self.to_string() }
+            fn number(&self) -> Option<u64> { u64::try_from(*self).ok() }
+        }
+    )*};
+}
+integer_option!(u16 u32 u64 usize);
+
+impl OptionValue for bool {
+    const KIND: &'static str = "boolean";
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
+            _ => None,
+        }
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+    fn number(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl OptionValue for Duration {
+    const KIND: &'static str = "milliseconds";
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok().map(Duration::from_millis)
+    }
+    fn show(&self) -> String {
+        self.as_millis().to_string()
+    }
+    fn number(&self) -> Option<u64> {
+        u64::try_from(self.as_millis()).ok()
+    }
+}
+
+impl OptionValue for ByteString {
+    const KIND: &'static str = "text";
+    fn read(text: &str) -> Option<Self> {
+        Some(ByteString::from(text))
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+    fn number(&self) -> Option<u64> {
+        None
+    }
+}
+
+macro_rules! choice_option {
+    ($($type:ident { $($name:literal => $variant:ident),* })*) => {$(
+        impl OptionValue for $type {
+            const KIND: &'static str = concat!("one of" $(, " ", $name)*);
+            fn read(text: &str) -> Option<Self> {
+                match text { $($name => Some($type::$variant),)* _ => None }
+            }
+            fn show(&self) -> String {
+                match self { $($type::$variant => $name,)* }.to_string()
+            }
+            fn number(&self) -> Option<u64> { None }
+        }
+    )*};
+}
+choice_option! {
+    Version { "4" => V4, "5" => V5 }
+    WhenFull { "refuse" => Refuse, "drop_oldest" => DropOldest, "drop_newest" => DropNewest }
+    LostPublishes { "resend" => Resend, "fail" => Fail }
+    LostSubscriptions { "restore" => Restore, "forget" => Forget }
+}
+
+/// One row of the table, for the bindings' documentation and setters.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionRow {
+    /// The key.
+    pub key: &'static str,
+    /// The type of the value, in words.
+    pub kind: &'static str,
+    /// The smallest and the largest value of a number.
+    pub range: Option<(u64, u64)>,
+    /// Meaning, unit and the reason of the default.
+    pub doc: &'static str,
+}
+
+macro_rules! options {
+    ($($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr, $range:expr;)*) => {
+        /// The options of a client. [`Options::default`] is the paved path.
+        #[derive(Debug, Clone)]
+        pub struct Options {
+            $($(#[doc = $doc])* pub $key: $type,)*
+            /// User name, if any.
+            pub username: Option<ByteString>,
+            /// Password, any bytes.
+            pub password: Option<Bytes>,
+            /// Last will, if any. The will delay interval is one of its properties.
+            pub will: Option<Will>,
+            /// MQTT 5 CONNECT properties beyond those that have an option; those given here win.
+            pub connect_properties: Properties,
+            /// Endpoint URLs in order of preference, as `mqtt://host:port`.
+            pub servers: Vec<String>,
+        }
+
+        impl Default for Options {
+            fn default() -> Self {
+                Options {
+                    $($key: $default,)*
+                    username: None, password: None, will: None,
+                    connect_properties: Properties::new(), servers: Vec::new(),
+                }
+            }
+        }
+
+        impl Options {
+            /// Every option that has a key.
+            pub const TABLE: &'static [OptionRow] = &[$(OptionRow {
+                key: stringify!($key),
+                kind: <$type as OptionValue>::KIND,
+                range: $range,
+                doc: concat!($($doc, "\n"),*),
+            },)*];
+
+            /// Sets the option `key` from text.
+            pub fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
+                match key {
+                    $(stringify!($key) => self.$key = read(key, value, $range)?,)*
+                    _ => return Err(Error::new(ErrorCode::InvalidOption, format!("no option is named {key:?}"))),
+                }
+                Ok(())
+            }
+
+            /// The option `key` as text, or `None` if there is no such option.
+            pub fn show(&self, key: &str) -> Option<String> {
+                match key {
+                    $(stringify!($key) => Some(self.$key.show()),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+fn read<T: OptionValue>(key: &str, text: &str, range: Option<(u64, u64)>) -> Result<T, Error> {
+    let refused = |why: String| Error::new(ErrorCode::InvalidOption, format!("{key} = {text:?}: {why}"));
+    let value = T::read(text).ok_or_else(|| refused(format!("not of the kind {}", T::KIND)))?;
+    match (range, value.number()) {
+        (Some((low, high)), Some(number)) if number < low || number > high => {
+            Err(refused(format!("not within {low} and {high}")))
+        }
+        _ => Ok(value),
+    }
+}
+
+const NO_RANGE: Option<(u64, u64)> = None;
+
+options! {
+    /// Client identifier. Empty: one is made from the seed when the client is created and kept for its life,
+    /// so that its session survives every outage.
+    client_id: ByteString = ByteString::new(), NO_RANGE;
+    /// Protocol version: 4 is MQTT 3.1.1, 5 is MQTT 5. Default 5: only there can a client open the server's
+    /// send window, and an outage's backlog drains at window per round trip.
+    protocol_version: Version = Version::V5, NO_RANGE;
+    /// Ask the server for a fresh session: on MQTT 5 at the first connection only, because a session that
+    /// outlives an outage is what this client is for; on MQTT 3.1.1 at every connection, because there the flag
+    /// also says what happens to the session afterwards. Default off.
+    clean_start: bool = false, NO_RANGE;
+    /// MQTT 5 session expiry interval in seconds, 0 = ends with the connection, 4294967295 = never ends.
+    /// Default one day: longer than most outages, and no broker keeps it for ever. [MQTT5 3.1.2.11.2]
+    session_expiry: u32 = 86_400, Some((0, 4_294_967_295));
+    /// Keep alive in seconds: after that long without sending, PINGREQ is sent; 0 = off. Default 60, as the
+    /// servers' documents suggest; an MQTT 5 server may override it for a connection. [MQTT-3.1.2-21]
+    keepalive: u16 = 60, Some((0, 65_535));
+    /// How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
+    /// Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
+    ping_timeout: Duration = Duration::from_millis(5_000), Some((1, 3_600_000));
+    /// Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
+    connect_timeout: Duration = Duration::from_millis(5_000), Some((1, 3_600_000));
+    /// Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable connection
+    /// is lost is always made at once. Default 100: a restarting server is back within a few of them.
+    reconnect_min_delay: Duration = Duration::from_millis(100), Some((0, 86_400_000));
+    /// Largest delay between attempts, in milliseconds; each is drawn between the smallest delay and a bound
+    /// that doubles up to this. Default 30000.
+    reconnect_max_delay: Duration = Duration::from_millis(30_000), Some((0, 86_400_000));
+    /// Smallest delay after a refusal that is unlikely to pass by itself (credentials, client identifier,
+    /// taken over), in milliseconds. Default 10000: a wrong password must not hammer the server.
+    refused_min_delay: Duration = Duration::from_millis(10_000), Some((0, 86_400_000));
+    /// How long a connection must last, in milliseconds, before its loss starts the schedule anew. Default 5000:
+    /// a link that flaps faster keeps its backoff.
+    stable_after: Duration = Duration::from_millis(5_000), Some((0, 86_400_000));
+    /// Most QoS 1 and 2 publishes in flight; the server's receive maximum also bounds it. Default 1024: at 50 ms
+    /// of round trip 20,000 messages a second.
+    max_inflight: u16 = 1_024, Some((1, 65_535));
+    /// MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
+    /// Default 65535; what bounds memory is `receive_buffer`.
+    receive_maximum: u16 = 65_535, Some((1, 65_535));
+    /// Bytes of received messages that may wait for the application before the socket is no longer read.
+    /// Default 16 MiB.
+    receive_buffer: usize = 16 << 20, Some((1, 1 << 40));
+    /// Largest packet we accept, in bytes. MQTT 5 tells the server. Default the protocol's largest: a smaller
+    /// bound turns one large message into a connection that dies at every redelivery.
+    maximum_packet_size: u32 = PACKET_SIZE_LIMIT, Some((16, PACKET_SIZE_LIMIT as u64));
+    /// MQTT 5 topic aliases that the server may use towards us. Default 0: few servers do, and each costs a topic.
+    topic_alias_maximum: u16 = 0, Some((0, 65_535));
+    /// Most messages that wait for their first sending. Default 1,000,000.
+    backlog_messages: usize = 1_000_000, Some((1, 1 << 40));
+    /// Most bytes (topics and payloads) that wait for their first sending. Default 256 MiB.
+    backlog_bytes: usize = 256 << 20, Some((1, 1 << 40));
+    /// What happens to a publish that finds the backlog full: refuse, drop_oldest or drop_newest. Default
+    /// refuse: nothing accepted is ever dropped unasked.
+    backlog_when_full: WhenFull = WhenFull::Refuse, NO_RANGE;
+    /// Queue QoS 0 publishes while there is no connection. Default on; off refuses them with `NotConnected`.
+    queue_qos0_offline: bool = true, NO_RANGE;
+    /// Unacknowledged publishes when the server lost the session: resend or fail. Default resend.
+    lost_session_publishes: LostPublishes = LostPublishes::Resend, NO_RANGE;
+    /// Subscriptions when the server lost the session: restore or forget. Default restore.
+    lost_session_subscriptions: LostSubscriptions = LostSubscriptions::Restore, NO_RANGE;
+    /// Acknowledge received messages by call instead of when the message callback returns. Default off.
+    manual_ack: bool = false, NO_RANGE;
+    /// Try again by itself after a connection is lost or refused. Default on.
+    reconnect: bool = true, NO_RANGE;
+}

@@ -1,0 +1,18 @@
+//! Why the engine wants to be called again.
+
+/// The reason of a wake-up; [`Engine::poll_timeout`](crate::Engine::poll_timeout) gives it with its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// The next connection attempt starts.
+    Reconnect,
+    /// The current attempt, up to the CONNACK, takes too long.
+    ConnectTimeout,
+    /// Nothing was sent for the keep alive interval: PINGREQ.
+    KeepAlive,
+    /// The PINGREQ stays unanswered.
+    PingTimeout,
+    /// The connection has lasted long enough to count as stable.
+    Stable,
+    /// A queued message expires.
+    Expiry,
+}
