@@ -1,0 +1,61 @@
+# make demo, make test, make check, make bench, make install. Logs of quiet steps are in target/logs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+BROKER ?=
+ROUNDS ?= 5
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+PY := $(CURDIR)/.venv/bin/python
+VENV := VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/.venv/bin:$$PATH"
+QUIET := tests/quiet.sh
+export CARGO_TERM_COLOR ?= never
+
+help:
+	@echo 'make demo [BROKER=mqtt://host:port]   outages, remqtt beside paho-mqtt, one table'
+	@echo 'make test                             every test'
+	@echo 'make check                            every gate: format, lints, docs, licences, header'
+	@echo 'make bench                            bench-drain and bench-clients'
+	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
+	@echo 'make clean'
+
+setup:
+	@tests/setup.sh
+
+# The two bindings, optimised: what the tests, the demo and the benchmarks use is what ships.
+lib: setup
+	@$(QUIET) build-c $(CARGO) build --release -p remqtt-ffi
+python: setup
+	@if [ -f python/pyproject.toml ]; then $(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml; fi
+
+test: test-rust test-python test-c test-readme
+test-rust: setup
+	@$(QUIET) test-rust $(CARGO) test --workspace --exclude remqtt-demo
+test-python: python
+	@if [ -d tests/python ]; then $(QUIET) test-python $(PY) -m pytest -q tests/python; fi
+test-c: lib
+	@if [ -f tests/c/Makefile ]; then $(QUIET) test-c $(MAKE) -C tests/c test; fi
+test-readme: lib python
+	@if [ -f tests/readme.py ]; then $(QUIET) test-readme $(PY) tests/readme.py; fi
+
+check: setup
+	@$(QUIET) fmt $(CARGO) fmt --all --check
+	@$(QUIET) clippy $(CARGO) clippy --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' $(QUIET) doc $(CARGO) doc --workspace --no-deps
+	@$(QUIET) pure-engine tests/pure_engine.sh
+	@$(QUIET) ruff .venv/bin/ruff check .
+	@$(QUIET) ruff-format .venv/bin/ruff format --check .
+	@$(QUIET) mypy $(PY) -m mypy tests/bench tests/demo
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
+	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
+
+.PHONY: help setup lib python test test-rust test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+
+install:
+	@CARGO="$(CARGO)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ffi/install.sh
+
+clean:
+	rm -rf "$(TARGET)" .venv .pytest_cache .ruff_cache .mypy_cache python/dist
