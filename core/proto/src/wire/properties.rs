@@ -26,6 +26,21 @@ pub enum PropertyValue {
     Pair(ByteString, ByteString),
 }
 
+impl PropertyValue {
+    /// The data type of this value.
+    pub fn kind(&self) -> PropertyKind {
+        match self {
+            PropertyValue::Byte(_) => PropertyKind::Byte,
+            PropertyValue::TwoByte(_) => PropertyKind::TwoByte,
+            PropertyValue::FourByte(_) => PropertyKind::FourByte,
+            PropertyValue::Variable(_) => PropertyKind::Variable,
+            PropertyValue::Text(_) => PropertyKind::Text,
+            PropertyValue::Binary(_) => PropertyKind::Binary,
+            PropertyValue::Pair(..) => PropertyKind::Pair,
+        }
+    }
+}
+
 /// The data type of a property's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PropertyKind {

@@ -1,0 +1,64 @@
+//! Topic names and topic filters (MQTT 5 section 4.7), shared subscriptions (4.8).
+
+/// Checks a topic name to publish to: not empty, no wildcard, no U+0000, at most 65,535 bytes.
+pub fn check_topic(topic: &str) -> Result<(), &'static str> {
+    if topic.is_empty() {
+        return Err("a topic name has at least one character [MQTT-4.7.3-1]");
+    }
+    if topic.len() > 65_535 {
+        return Err("a topic name has at most 65,535 bytes [MQTT-4.7.3-3]");
+    }
+    if topic.bytes().any(|byte| matches!(byte, 0 | b'+' | b'#')) {
+        return Err("a topic name contains no wildcard and no U+0000 [MQTT-3.3.2-2], [MQTT-4.7.3-2]");
+    }
+    Ok(())
+}
+
+/// True when a topic name received breaks [MQTT-3.3.2-2].
+pub(super) fn has_wildcard(topic: &str) -> bool {
+    topic.bytes().any(|byte| matches!(byte, b'+' | b'#'))
+}
+
+/// Checks a topic filter, `$share/name/filter` included: at most 65,535 bytes, no U+0000, wildcards in whole levels.
+pub fn check_filter(filter: &str) -> Result<(), &'static str> {
+    if filter.len() > 65_535 {
+        return Err("a topic filter has at most 65,535 bytes [MQTT-4.7.3-3]");
+    }
+    if filter.as_bytes().contains(&0) {
+        return Err("a topic filter contains no U+0000 [MQTT-4.7.3-2]");
+    }
+    match filter.strip_prefix("$share/") {
+        None => check_levels(filter),
+        Some(shared) => {
+            let (name, rest) =
+                shared.split_once('/').ok_or("a shared subscription is $share/name/filter [MQTT-4.8.2-2]")?;
+            if name.is_empty() || has_wildcard(name) {
+                return Err(
+                    "a share name has at least one character and no wildcard [MQTT-4.8.2-1], [MQTT-4.8.2-2]",
+                );
+            }
+            check_levels(rest)
+        }
+    }
+}
+
+/// True for `$share/...`, where `no_local` is forbidden [MQTT-3.8.3-4].
+pub(super) fn is_shared(filter: &str) -> bool {
+    filter.starts_with("$share/")
+}
+
+fn check_levels(filter: &str) -> Result<(), &'static str> {
+    if filter.is_empty() {
+        return Err("a topic filter has at least one character [MQTT-4.7.3-1]");
+    }
+    let mut levels = filter.split('/').peekable();
+    while let Some(level) = levels.next() {
+        if level.contains('+') && level != "+" {
+            return Err("'+' stands for a whole level of a topic filter [MQTT-4.7.1-2]");
+        }
+        if level.contains('#') && (level != "#" || levels.peek().is_some()) {
+            return Err("'#' is the last level of a topic filter and the whole of it [MQTT-4.7.1-1]");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! The wire layer against the specification, against rumqttc, and against garbage.
+mod encode;
+mod hex;
