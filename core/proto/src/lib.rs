@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod options;
 mod stats;
+mod text;
 mod time;
 mod timeline;
 mod timer;
