@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn packet_identifier(&mut self) -> Result<u16, Violation> {
         match self.two_byte()? {
-            0 => Err(Violation::protocol("packet identifier 0 [MQTT-2.2.1-3]")),
+            0 => Err(Violation::protocol("packet identifier 0 [MQTT-2.2.1-4]")),
             identifier => Ok(identifier),
         }
     }

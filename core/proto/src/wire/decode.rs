@@ -176,7 +176,7 @@ fn last_properties(owner: PropertyOwner, bytes: &[u8]) -> Result<Properties, Vio
 
 fn packet_identifier(body: &[u8]) -> Result<(u16, &[u8]), Violation> {
     match body {
-        [0, 0, ..] => Err(Violation::protocol("packet identifier 0 [MQTT-2.2.1-3]")),
+        [0, 0, ..] => Err(Violation::protocol("packet identifier 0 [MQTT-2.2.1-4]")),
         [high, low, rest @ ..] => Ok((u16::from_be_bytes([*high, *low]), rest)),
         _ => Err(Violation::malformed("the packet ends before its packet identifier")),
     }

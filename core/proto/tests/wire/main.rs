@@ -1,3 +1,4 @@
 //! The wire layer against the specification, against rumqttc, and against garbage.
 mod encode;
 mod hex;
+mod vectors;
