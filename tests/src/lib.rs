@@ -1,1 +1,4 @@
 //! Where the languages meet: scenarios, scripted peer, simulated world and conductor.
+
+pub mod command;
+pub mod text;

@@ -68,7 +68,12 @@ impl Display for Message {
         write!(f, "MESSAGE topic={} payload={}", Word(&self.publish.topic), Hex(&self.publish.payload))?;
         let identifier = self.delivery.map_or(0, |delivery| delivery.packet_identifier);
         let retain = u8::from(self.publish.retain);
-        write!(f, " qos={} retain={retain} dup={} id={identifier}", self.publish.qos as u8, u8::from(self.dup))?;
+        write!(
+            f,
+            " qos={} retain={retain} dup={} id={identifier}",
+            self.publish.qos as u8,
+            u8::from(self.dup)
+        )?;
         self.publish.properties.fmt(f)
     }
 }
@@ -93,7 +98,9 @@ impl Display for Properties {
 
 fn completed(f: &mut Formatter<'_>, ticket: u64, outcome: &Outcome) -> fmt::Result {
     match outcome {
-        Outcome::Published(reason, properties) => write!(f, "PUBLISHED #{ticket} reason={reason}{properties}"),
+        Outcome::Published(reason, properties) => {
+            write!(f, "PUBLISHED #{ticket} reason={reason}{properties}")
+        }
         Outcome::Subscribed(reasons, properties) => {
             write!(f, "SUBSCRIBED #{ticket} reasons={}{properties}", List(reasons))
         }
