@@ -3,7 +3,7 @@
 //! [`frame`] finds a packet in what a server has sent, [`decode`] turns it into a [`Packet`] or says which rule it
 //! breaks; the encoders append what a client sends. Both sides apply every rule that one packet alone can break.
 //! What takes more than one packet to know (is this alias defined, is this the first packet, do the reason codes
-//! match the filters asked) is the engine's.
+//! match the filters asked) is the engine's. No type of rumqttc leaves this module, one file of it names that crate.
 //!
 //! Who codes what, packet by packet:
 //!
