@@ -1,15 +1,30 @@
 //! The engine: session, link and reconnection behind four verbs.
+//!
+//! `handle` takes what happened, the three polls give what is to be done. What a caller must know beyond the verbs:
+//! drain `poll_output` after each `handle`; on [`Output::Hangup`] take `poll_transmit` once more and write that
+//! before closing; whatever names an attempt that is not the current one is ignored.
+//!
+//! The verbs and the application's commands are here, connecting and losing links in `lifecycle`, packets of the
+//! server in `receive`, packets of ours in `transmit`.
 
 use bytes::BytesMut;
+use bytestring::ByteString;
+use std::collections::VecDeque;
 
-use crate::command::Command;
-use crate::error::Error;
-use crate::event::Event;
+use crate::command::{Command, Delivery, Ticket};
+use crate::error::{Error, ErrorCode};
+use crate::event::{Event, Outcome};
+use crate::link::{Link, LinkPhase};
 use crate::options::Options;
+use crate::reconnect::Reconnect;
+use crate::session::{Admission, Session};
 use crate::stats::Stats;
 use crate::time::Instant;
+use crate::timeline::Chronicle;
 use crate::timer::Timer;
-use crate::wire::Publish;
+use crate::wire::{
+    self, Properties, PropertyId, PropertyOwner, Publish, Reason, Subscription, PACKET_SIZE_LIMIT,
+};
 
 /// Generation number of a connection attempt. Whatever comes from a dead link is ignored by comparing it.
 pub type Attempt = u64;
@@ -23,10 +38,13 @@ pub enum Input<'a> {
     LinkUp(Attempt),
     /// Bytes arrived.
     Received(Attempt, &'a [u8]),
-    /// The transport failed or was closed by the other side, or could not be made; also the answer to a `Hangup`.
+    /// The transport failed or was closed by the other side, or could not be made.
     LinkDown(Attempt, Error),
     /// Everything that `poll_transmit` gave was handed to the transport.
     Flushed(Attempt),
+    /// The driver stopped reading because the application is behind (`true`), or reads again. Silence that we cause
+    /// ourselves is no evidence against the link.
+    ReadingPaused(bool),
     /// The time of `poll_timeout` has come. Coming early or late is harmless.
     Timeout,
 }
@@ -61,45 +79,106 @@ pub enum State {
 /// The MQTT client engine. Single-threaded and pure: see the crate's description.
 #[derive(Debug)]
 pub struct Engine {
-    options: Options,
+    pub(crate) options: Options,
+    pub(crate) session: Session,
+    pub(crate) link: Option<Link>,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) outputs: VecDeque<Output>,
+    /// Last bytes of a link that is being hung up.
+    pub(crate) farewell: BytesMut,
+    pub(crate) chronicle: Chronicle,
+    pub(crate) stats: Stats,
+    pub(crate) attempts: Attempt,
+    pub(crate) reading_paused: bool,
+    /// `Start` came while a stopped link was still saying farewell.
+    pub(crate) start_again: bool,
+    closed: bool,
 }
 
 impl Engine {
     /// An engine that is not started. The seed feeds the jitter and, where none was given, the client identifier.
-    pub fn new(options: Options, seed: u64, now: Instant) -> Engine {
-        let _ = (seed, now);
-        Engine { options }
+    pub fn new(mut options: Options, seed: u64, now: Instant) -> Engine {
+        let _ = now;
+        if options.client_id.is_empty() {
+            // 22 characters of the set that every 3.1.1 server must accept. [MQTT-3.1.3-5]
+            options.client_id = ByteString::from(format!("remqtt{seed:016x}"));
+        }
+        Engine {
+            session: Session::new(&options),
+            link: None,
+            reconnect: Reconnect::new(seed),
+            outputs: VecDeque::new(),
+            farewell: BytesMut::new(),
+            chronicle: Chronicle::default(),
+            stats: Stats::default(),
+            attempts: 0,
+            reading_paused: false,
+            start_again: false,
+            closed: false,
+            options,
+        }
     }
 
     /// Tells the engine what happened. Never fails, never blocks; drain the polls afterwards.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
-        let _ = (now, input);
-    }
-
-    /// Appends bytes for the current link, at most about 64 KiB beyond a packet that has begun. Call it whenever the
-    /// transport can take more, until it appends nothing.
-    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut BytesMut) {
-        let _ = (now, buffer);
+        let current = self.link.as_ref().map(|link| link.attempt);
+        match input {
+            Input::Command(command) => self.command(now, command),
+            Input::LinkUp(attempt) if current == Some(attempt) => self.link_up(now),
+            Input::Received(attempt, bytes) if current == Some(attempt) => self.received(now, bytes),
+            Input::LinkDown(attempt, error) if current == Some(attempt) => self.link_down(now, error),
+            Input::Flushed(attempt) if current == Some(attempt) => self.flushed(now),
+            Input::ReadingPaused(paused) => self.reading_paused(now, paused),
+            Input::Timeout => self.timeout(now),
+            Input::LinkUp(_) | Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
+        }
     }
 
     /// The next thing to do outside, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     /// When to come back with [`Input::Timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        None
+        let link = self.link.as_ref();
+        let silence = link.filter(|_| !self.reading_paused).and_then(|link| link.silence_ends(&self.options));
+        [
+            (self.reconnect.at, Timer::Reconnect),
+            (link.and_then(|link| link.deadline), Timer::ConnectTimeout),
+            (link.and_then(Link::ping_due), Timer::KeepAlive),
+            (silence, Timer::PingTimeout),
+            (link.and_then(|link| link.stable_at), Timer::Stable),
+            (self.session.outbound.next_expiry(), Timer::Expiry),
+        ]
+        .into_iter()
+        .filter_map(|(at, timer)| at.map(|at| (at, timer)))
+        .min_by_key(|(at, _)| *at)
     }
 
     /// The state of the connection.
     pub fn state(&self) -> State {
-        State::Stopped
+        match &self.link {
+            _ if self.closed => State::Closed,
+            Some(link) if link.is_live() => State::Connected,
+            Some(link) if link.phase == LinkPhase::Left => State::Stopped,
+            Some(_) => State::Connecting,
+            None if self.reconnect.at.is_some() => State::Waiting,
+            None => State::Stopped,
+        }
     }
 
     /// The statistics.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        let (backlog_messages, backlog_bytes) = self.session.outbound.waiting();
+        Stats {
+            backlog_messages: backlog_messages as u64,
+            backlog_bytes: backlog_bytes as u64,
+            inflight: self.session.outbound.in_flight_count() as u64,
+            unacknowledged: self.session.inbound.len() as u64,
+            subscriptions: self.session.subscriptions.len() as u64,
+            ..self.stats
+        }
     }
 
     /// The options in use; `client_id` is never empty here.
@@ -110,7 +189,186 @@ impl Engine {
     /// Checks a publish as far as it can be checked without a connection. Bindings and driver call it before they
     /// accept the publish, so that an error reaches the caller and not an event.
     pub fn check_publish(options: &Options, publish: &Publish) -> Result<(), Error> {
-        let _ = (options, publish);
+        wire::check_topic(&publish.topic).map_err(|why| Error::new(ErrorCode::InvalidTopic, why))?;
+        wire::check_properties(PropertyOwner::Publish, &publish.properties)
+            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
+        if publish.properties.find(PropertyId::SubscriptionIdentifier).is_some() {
+            let why = "a publish to the server has no subscription identifier"; // [MQTT-3.3.4-6]
+            return Err(Error::new(ErrorCode::InvalidArgument, why));
+        }
+        if publish.properties.find(PropertyId::TopicAlias).is_some() {
+            let why = "topic aliases belong to a connection and are chosen by the client library";
+            return Err(Error::new(ErrorCode::InvalidArgument, why));
+        }
+        let size = wire::publish_size(options.protocol_version, publish);
+        if size > PACKET_SIZE_LIMIT as usize {
+            let why = format!("{size} bytes; the protocol's limit is {PACKET_SIZE_LIMIT}");
+            return Err(Error::new(ErrorCode::PacketTooLarge, why));
+        }
         Ok(())
+    }
+
+    /// Checks a subscribe as far as it can be checked without a connection.
+    pub fn check_subscribe(subscriptions: &[Subscription], properties: &Properties) -> Result<(), Error> {
+        if subscriptions.is_empty() {
+            return Err(Error::new(ErrorCode::InvalidArgument, "no topic filter given"));
+            // [MQTT-3.8.3-2]
+        }
+        for subscription in subscriptions {
+            wire::check_filter(&subscription.filter)
+                .map_err(|why| Error::new(ErrorCode::InvalidFilter, why))?;
+            if subscription.retain_handling > 2 {
+                return Err(Error::new(ErrorCode::InvalidArgument, "retain handling must be 0, 1 or 2"));
+            }
+            if subscription.no_local && subscription.filter.starts_with("$share/") {
+                let why = "no local is not allowed on a shared subscription"; // [MQTT-3.8.3-4]
+                return Err(Error::new(ErrorCode::InvalidArgument, why));
+            }
+        }
+        wire::check_properties(PropertyOwner::Subscribe, properties)
+            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
+    }
+
+    /// Checks an unsubscribe as far as it can be checked without a connection.
+    pub fn check_unsubscribe(filters: &[ByteString], properties: &Properties) -> Result<(), Error> {
+        if filters.is_empty() {
+            return Err(Error::new(ErrorCode::InvalidArgument, "no topic filter given"));
+            // [MQTT-3.10.3-2]
+        }
+        for filter in filters {
+            wire::check_filter(filter).map_err(|why| Error::new(ErrorCode::InvalidFilter, why))?;
+        }
+        wire::check_properties(PropertyOwner::Unsubscribe, properties)
+            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            _ if self.closed => self.refuse(command),
+            Command::Start => self.start(now),
+            Command::Stop(reason) => self.stop(now, reason),
+            Command::Close => self.close(),
+            Command::ReconnectNow => {
+                if let Some(at) = &mut self.reconnect.at {
+                    *at = now;
+                    self.timeout(now);
+                }
+            }
+            Command::Reconfigure(options) => self.reconfigure(*options),
+            Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
+            Command::Subscribe(ticket, subscriptions, properties) => {
+                self.session.subscriptions.subscribe(ticket, subscriptions, properties);
+                self.settle_claims();
+                self.send_requests();
+            }
+            Command::Unsubscribe(ticket, filters, properties) => {
+                self.session.subscriptions.unsubscribe(ticket, filters, properties);
+                self.send_requests();
+            }
+            Command::Acknowledge(deliveries) => {
+                for delivery in deliveries {
+                    self.acknowledge(delivery, 0);
+                }
+            }
+            Command::Reject(delivery, reason_code) => self.acknowledge(delivery, reason_code),
+            Command::ConnectedHandled => self.session.subscriptions.end_claims(),
+        }
+    }
+
+    /// A closed client takes nothing on; what was asked of it still gets its outcome.
+    fn refuse(&mut self, command: Command) {
+        match command {
+            Command::Publish(ticket, _) => {
+                self.publish_failed(ticket, ErrorCode::Closed.into(), Properties::new())
+            }
+            Command::Subscribe(ticket, ..) | Command::Unsubscribe(ticket, ..) => {
+                self.complete(ticket, Outcome::Failed(ErrorCode::Closed.into(), Properties::new()));
+            }
+            _ => {}
+        }
+    }
+
+    fn reconfigure(&mut self, options: Options) {
+        let client_id = std::mem::take(&mut self.options.client_id);
+        self.options = options;
+        if self.options.client_id.is_empty() {
+            self.options.client_id = client_id;
+        }
+        self.session.outbound.reconfigure(&self.options);
+        self.session.started_clean = false;
+    }
+
+    fn publish(&mut self, now: Instant, ticket: Ticket, publish: Publish) {
+        let live = self.link.as_ref().is_some_and(|link| link.phase == LinkPhase::Live);
+        if !live && !self.options.queue_qos0_offline && !crate::session::needs_identifier(&publish) {
+            return self.publish_failed(ticket, ErrorCode::NotConnected.into(), Properties::new());
+        }
+        match self.session.outbound.accept(now, ticket, publish) {
+            Admission::Accepted => {}
+            Admission::Refused => self.publish_failed(ticket, ErrorCode::QueueFull.into(), Properties::new()),
+            Admission::DroppedNewest => {
+                self.publish_failed(ticket, ErrorCode::Dropped.into(), Properties::new())
+            }
+            Admission::Displaced(tickets) => {
+                for ticket in tickets {
+                    self.publish_failed(ticket, ErrorCode::Dropped.into(), Properties::new());
+                }
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
+        if self.session.inbound.done(delivery, reason_code) {
+            if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
+                link.owed.push_back(delivery);
+            }
+        }
+    }
+
+    /// Gives everything up. The link gets a DISCONNECT, every operation its outcome.
+    fn close(&mut self) {
+        self.reconnect.cancel();
+        self.hang_up_politely(&Reason::default());
+        for place in self.session.outbound.places() {
+            if let Some(item) = self.session.outbound.remove(place) {
+                self.publish_failed(item.ticket, ErrorCode::Closed.into(), Properties::new());
+            }
+        }
+        for ticket in self.session.subscriptions.give_up() {
+            self.complete(ticket, Outcome::Failed(ErrorCode::Closed.into(), Properties::new()));
+        }
+        self.closed = true;
+        self.emit(Event::Closed);
+    }
+
+    fn reading_paused(&mut self, now: Instant, paused: bool) {
+        self.reading_paused = paused;
+        if let Some(link) = self.link.as_mut().filter(|_| !paused) {
+            link.last_received = now;
+        }
+    }
+
+    pub(crate) fn settle_claims(&mut self) {
+        for (ticket, codes) in self.session.subscriptions.settle_claims() {
+            self.complete(ticket, Outcome::Subscribed(codes, Properties::new()));
+        }
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.emit(Event::Completed(ticket, outcome));
+    }
+
+    pub(crate) fn published(&mut self, ticket: Ticket, reason_code: u8, properties: Properties) {
+        self.stats.published += 1;
+        self.complete(ticket, Outcome::Published(reason_code, properties));
+    }
+
+    pub(crate) fn publish_failed(&mut self, ticket: Ticket, error: Error, properties: Properties) {
+        self.stats.failed += 1;
+        self.complete(ticket, Outcome::Failed(error, properties));
     }
 }

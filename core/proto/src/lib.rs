@@ -7,12 +7,18 @@ mod command;
 mod engine;
 mod error;
 mod event;
+mod lifecycle;
+mod link;
 mod options;
+mod receive;
+mod reconnect;
+mod session;
 mod stats;
 mod text;
 mod time;
 mod timeline;
 mod timer;
+mod transmit;
 pub mod wire;
 
 pub use bytes::Bytes;

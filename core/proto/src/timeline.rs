@@ -85,3 +85,73 @@ impl Outage {
         Mark::TABLE.iter().filter_map(move |&mark| Some((mark, self.at(mark)?.since(origin))))
     }
 }
+
+/// Writes the timeline while an outage lasts.
+#[derive(Debug, Default)]
+pub(crate) struct Chronicle {
+    open: Option<Outage>,
+    count: u64,
+    attempts: u32,
+    /// End of what waited when the link came back; `None` while it has not.
+    drained_at: Option<u64>,
+}
+
+impl Chronicle {
+    /// A link was lost. Gives the record of an outage that this one interrupted.
+    pub(crate) fn lost(&mut self, now: Instant, last_received: Instant, cause: Error) -> Option<Outage> {
+        self.count += 1;
+        self.attempts = 0;
+        self.drained_at = None;
+        let mut outage = Outage::new(self.count, cause);
+        outage.set(Mark::Lost, last_received);
+        outage.set(Mark::Detected, now);
+        self.open.replace(outage)
+    }
+
+    pub(crate) fn attempt(&mut self, now: Instant) {
+        self.attempts += 1;
+        self.reached(Mark::FirstAttempt, now);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some() && self.drained_at.is_some()
+    }
+
+    pub(crate) fn reached(&mut self, mark: Mark, now: Instant) {
+        if let Some(outage) = &mut self.open {
+            outage.set(mark, now);
+        }
+    }
+
+    /// For marks that every attempt reaches anew: the last one counts.
+    pub(crate) fn reached_again(&mut self, mark: Mark, now: Instant) {
+        if let Some(outage) = &mut self.open {
+            outage.marks[mark as usize] = Some(now);
+        }
+    }
+
+    pub(crate) fn connected(&mut self, now: Instant, session_kept: bool, resending: u64, end: u64) {
+        self.drained_at = Some(end);
+        self.reached(Mark::Connack, now);
+        if let Some(outage) = &mut self.open {
+            outage.attempts = self.attempts;
+            outage.session_kept = session_kept;
+            outage.resent = resending;
+        }
+    }
+
+    /// `first` is the oldest publish that is not complete. Gives the record when nothing of it is missing, or what
+    /// there is of it when the link has `settled`.
+    pub(crate) fn finish(&mut self, now: Instant, first: Option<u64>, settled: bool) -> Option<Outage> {
+        let end = self.drained_at?;
+        if first.is_none_or(|place| place >= end) {
+            self.reached(Mark::Drained, now);
+        }
+        let outage = self.open.as_ref()?;
+        let complete = [Mark::Resubscribed, Mark::Resent, Mark::FirstMessage, Mark::Drained];
+        if settled || complete.iter().all(|mark| outage.at(*mark).is_some()) {
+            return self.open.take();
+        }
+        None
+    }
+}

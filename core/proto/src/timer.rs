@@ -5,9 +5,9 @@
 pub enum Timer {
     /// The next connection attempt starts.
     Reconnect,
-    /// The current attempt, up to the CONNACK, takes too long.
+    /// The current attempt, up to the CONNACK, takes too long; or the farewell does.
     ConnectTimeout,
-    /// Nothing was sent for the keep alive interval: PINGREQ.
+    /// Nothing was sent or nothing received for the keep alive interval: PINGREQ.
     KeepAlive,
     /// The PINGREQ stays unanswered.
     PingTimeout,

@@ -1,0 +1,334 @@
+//! Connecting, being accepted or refused, and losing a link.
+
+use bytes::BytesMut;
+use std::time::Duration;
+
+use crate::engine::{Engine, Output, State};
+use crate::error::{Error, ErrorCode};
+use crate::event::{Connected, Disconnected, Event, SessionState};
+use crate::link::{Link, LinkPhase};
+use crate::options::{LostPublishes, LostSubscriptions};
+use crate::time::Instant;
+use crate::timeline::Mark;
+use crate::wire::{
+    self, Connack, Connect, Properties, PropertyId, PropertyValue, Reason, Version, PACKET_SIZE_LIMIT,
+};
+
+/// How a link came to its end.
+pub(crate) struct End {
+    pub(crate) error: Error,
+    pub(crate) properties: Properties,
+    /// The server said so in a packet.
+    pub(crate) from_server: bool,
+    /// The transport is still there and must be closed.
+    pub(crate) hang_up: bool,
+}
+
+impl Engine {
+    pub(crate) fn start(&mut self, now: Instant) {
+        match self.link.as_ref().map(|link| &link.phase) {
+            Some(LinkPhase::Leaving(..) | LinkPhase::Left) => self.start_again = true,
+            Some(_) => {}
+            None if self.reconnect.at.is_some() => {}
+            None => {
+                self.reconnect.start(now);
+                self.timeout(now);
+            }
+        }
+    }
+
+    /// The application wants to go: what it handed over before may still leave, then DISCONNECT.
+    pub(crate) fn stop(&mut self, now: Instant, reason: Reason) {
+        self.start_again = false;
+        let was_stopped = self.state() == State::Stopped;
+        self.reconnect.cancel();
+        let end = self.session.outbound.end();
+        let farewell = now + self.options.ping_timeout;
+        match &mut self.link {
+            _ if was_stopped => {}
+            Some(link) if link.phase == LinkPhase::Live => {
+                link.phase = LinkPhase::Leaving(reason, end);
+                link.deadline = Some(farewell);
+            }
+            Some(link) if link.is_live() => {}
+            _ => {
+                self.hang_up_politely(&reason);
+                self.emit_disconnected(None, false, false, None, Properties::new());
+            }
+        }
+    }
+
+    /// The farewell of a stopped link is over.
+    pub(crate) fn left(&mut self, now: Instant) {
+        if let Some(link) = self.drop_link() {
+            self.outputs.push_back(Output::Hangup(link.attempt));
+            self.emit_disconnected(None, true, false, None, Properties::new());
+        }
+        if std::mem::take(&mut self.start_again) {
+            self.reconnect.start(now);
+            self.timeout(now);
+        }
+    }
+
+    /// Drops the link, if there is one, with a DISCONNECT as its last bytes where the server would understand it.
+    pub(crate) fn hang_up_politely(&mut self, reason: &Reason) {
+        if let Some(mut link) = self.drop_link() {
+            if link.is_live() {
+                let maximum = link.limits.maximum_packet_size;
+                wire::encode_disconnect(link.version, reason, maximum, &mut link.control);
+                self.farewell = link.control;
+            }
+            self.outputs.push_back(Output::Hangup(link.attempt));
+        }
+    }
+
+    pub(crate) fn dial(&mut self, now: Instant) {
+        let (number, endpoint) = self.reconnect.begin(self.options.servers.len());
+        self.attempts += 1;
+        self.stats.connect_attempts += 1;
+        self.chronicle.attempt(now);
+        self.link = Some(Link::new(self.attempts, &self.options, now));
+        self.emit(Event::Connecting(number, endpoint));
+        self.outputs.push_back(Output::Dial(self.attempts, endpoint));
+    }
+
+    pub(crate) fn link_up(&mut self, now: Instant) {
+        let connect = self.connect_packet();
+        let Some(link) = self.link.as_mut().filter(|link| link.phase == LinkPhase::Dialling) else { return };
+        self.chronicle.reached_again(Mark::TransportUp, now);
+        link.phase = LinkPhase::Greeting;
+        link.clean_start = connect.clean_start;
+        if let Err(why) = wire::encode_connect(link.version, &connect, &mut link.control) {
+            let error = Error::new(ErrorCode::InvalidOption, format!("CONNECT cannot be sent: {why:?}"));
+            self.lose_link(
+                now,
+                End { error, properties: Properties::new(), from_server: false, hang_up: true },
+            );
+        }
+    }
+
+    fn connect_packet(&self) -> Connect {
+        let options = &self.options;
+        let mut properties = Properties::new();
+        if options.protocol_version == Version::V5 {
+            // Always explicit: without it brokers fall back to windows of 10 to 50.
+            properties.push(PropertyId::ReceiveMaximum, PropertyValue::TwoByte(options.receive_maximum));
+            if options.session_expiry > 0 {
+                let expiry = PropertyValue::FourByte(options.session_expiry);
+                properties.push(PropertyId::SessionExpiryInterval, expiry);
+            }
+            if options.maximum_packet_size < PACKET_SIZE_LIMIT {
+                let size = PropertyValue::FourByte(options.maximum_packet_size);
+                properties.push(PropertyId::MaximumPacketSize, size);
+            }
+            if options.topic_alias_maximum > 0 {
+                let aliases = PropertyValue::TwoByte(options.topic_alias_maximum);
+                properties.push(PropertyId::TopicAliasMaximum, aliases);
+            }
+            for (id, _) in options.connect_properties.iter() {
+                properties.remove(*id);
+            }
+            properties.0.extend(options.connect_properties.iter().cloned());
+        }
+        let repeated = options.protocol_version == Version::V5 && self.session.started_clean;
+        Connect {
+            clean_start: options.clean_start && !repeated,
+            keep_alive: options.keepalive,
+            client_id: options.client_id.clone(),
+            will: options.will.clone(),
+            username: options.username.clone(),
+            password: options.password.clone(),
+            properties,
+        }
+    }
+
+    /// A session of ours should be there: one was established, and nothing we asked for ended it.
+    fn expects_session(&self) -> bool {
+        let options = &self.options;
+        let expiry = options.connect_properties.number(PropertyId::SessionExpiryInterval);
+        let kept = match options.protocol_version {
+            Version::V4 => !options.clean_start,
+            Version::V5 => expiry.unwrap_or(options.session_expiry) > 0,
+        };
+        let cleaned = self.link.as_ref().is_some_and(|link| link.clean_start);
+        self.session.established && kept && !cleaned
+    }
+
+    pub(crate) fn connack(&mut self, now: Instant, connack: Connack) {
+        let Some(link) = &mut self.link else { return };
+        if link.phase != LinkPhase::Greeting {
+            return self.violation(now, 0x82, "a second CONNACK"); // [MQTT-3.2.0-2]
+        }
+        if connack.reason_code != 0 {
+            let error = refusal(link.version, &connack);
+            let properties = connack.properties;
+            return self.lose_link(now, End { error, properties, from_server: true, hang_up: true });
+        }
+        if connack.session_present && link.clean_start {
+            return self.violation(now, 0x82, "session present after a clean start");
+            // [MQTT-3.2.2-2]
+        }
+        link.accepted(now, &connack, &self.options);
+        let (session, resending, restoring) = self.resume(connack.session_present);
+        self.session.established = true;
+        self.session.started_clean = true;
+        self.stats.connections += 1;
+        self.reconnect.connected();
+        let resend_end = self.session.outbound.flights().last().map_or(0, |place| place + 1);
+        if let Some(link) = &mut self.link {
+            link.resend_end = resend_end;
+        }
+        self.chronicle.connected(now, connack.session_present, resending as u64, self.session.outbound.end());
+        let connected = Connected {
+            session_present: connack.session_present,
+            session,
+            restoring,
+            resending,
+            reason_code: connack.reason_code,
+            properties: connack.properties,
+        };
+        self.emit(Event::Connected(Box::new(connected)));
+        self.send_requests();
+        self.recovered(now, false);
+    }
+
+    /// Takes up the session, or what is left of it: the state, publishes to send again, filters to restore.
+    fn resume(&mut self, session_present: bool) -> (SessionState, usize, usize) {
+        let flights = self.session.outbound.flights();
+        if session_present {
+            return (SessionState::Resumed, flights.len(), 0);
+        }
+        let session = if self.expects_session() { SessionState::Lost } else { SessionState::New };
+        self.stats.sessions_lost += u64::from(session == SessionState::Lost);
+        self.session.inbound.forget();
+        if self.options.lost_session_publishes == LostPublishes::Fail {
+            for place in &flights {
+                self.give_up_flight(*place, ErrorCode::SessionLost.into());
+            }
+        }
+        let freed = self.session.outbound.forget_flights();
+        let resending = freed.len();
+        for identifier in freed {
+            self.session.identifiers.give_back(identifier);
+        }
+        if self.options.lost_session_subscriptions == LostSubscriptions::Forget {
+            self.session.subscriptions.forget();
+        }
+        let mut restoring = 0;
+        for request in self.session.subscriptions.restoration() {
+            restoring += request.filters();
+            self.send_request(request);
+        }
+        (session, resending, restoring)
+    }
+
+    pub(crate) fn link_down(&mut self, now: Instant, error: Error) {
+        match self.link.as_ref().map(|link| &link.phase) {
+            Some(LinkPhase::Leaving(..) | LinkPhase::Left) => self.left(now),
+            _ => {
+                let end = End { error, properties: Properties::new(), from_server: false, hang_up: false };
+                self.lose_link(now, end);
+            }
+        }
+    }
+
+    /// The peer broke the protocol: tell it (MQTT 5), leave, try again later.
+    pub(crate) fn violation(&mut self, now: Instant, reason_code: u8, text: &str) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.version == Version::V5 && link.is_live()) {
+            let reason = Reason { reason_code, properties: Properties::new() };
+            let maximum = link.limits.maximum_packet_size;
+            wire::encode_disconnect(link.version, &reason, maximum, &mut link.control);
+        }
+        let error = Error::from_peer(ErrorCode::ProtocolError, reason_code, text);
+        self.lose_link(now, End { error, properties: Properties::new(), from_server: false, hang_up: true });
+    }
+
+    /// The link is lost or was never made: back to the session, and to the schedule.
+    pub(crate) fn lose_link(&mut self, now: Instant, end: End) {
+        let Some(mut link) = self.drop_link() else { return };
+        let was_connected = link.is_live();
+        if end.hang_up {
+            self.farewell = std::mem::take(&mut link.control);
+            self.outputs.push_back(Output::Hangup(link.attempt));
+        }
+        if matches!(link.phase, LinkPhase::Leaving(..) | LinkPhase::Left) {
+            self.emit_disconnected(None, true, end.from_server, None, end.properties);
+            return self.left(now);
+        }
+        let options = &self.options;
+        let retry_in = match (options.reconnect, was_connected) {
+            (false, _) => None,
+            (true, true) => Some(self.reconnect.lost(now, options, end.error.code)),
+            (true, false) => Some(self.reconnect.failed(now, options, end.error.code)),
+        };
+        if was_connected {
+            self.stats.outages += 1;
+            if let Some(unfinished) = self.chronicle.lost(now, link.last_received, end.error.clone()) {
+                self.emit(Event::Recovered(Box::new(unfinished)));
+            }
+        }
+        self.emit_disconnected(Some(end.error), was_connected, end.from_server, retry_in, end.properties);
+        self.timeout(now);
+    }
+
+    fn emit_disconnected(
+        &mut self,
+        error: Option<Error>,
+        was_connected: bool,
+        from_server: bool,
+        retry_in: Option<Duration>,
+        properties: Properties,
+    ) {
+        let failures = self.reconnect.strikes();
+        let event = Disconnected { error, was_connected, from_server, retry_in, failures, properties };
+        self.emit(Event::Disconnected(Box::new(event)));
+    }
+
+    /// Takes the link out and leaves the session as a link's end leaves it.
+    fn drop_link(&mut self) -> Option<Link> {
+        let mut link = self.link.take()?;
+        self.session.inbound.link_lost();
+        for identifier in self.session.subscriptions.link_lost() {
+            self.session.identifiers.give_back(identifier);
+        }
+        for ticket in std::mem::take(&mut link.unflushed) {
+            // At most once: part of it may have left, so it is not sent again.
+            let error = Error::new(ErrorCode::ConnectionLost, "the connection ended while it was being sent");
+            self.publish_failed(ticket, error, Properties::new());
+        }
+        link.partial = BytesMut::new();
+        Some(link)
+    }
+
+    /// Reports the end of an outage once everything that makes it complete has happened, or now if `settled`.
+    pub(crate) fn recovered(&mut self, now: Instant, settled: bool) {
+        if !self.chronicle.is_open() {
+            return;
+        }
+        if self.session.subscriptions.is_restored_fully() {
+            self.chronicle.reached(Mark::Resubscribed, now);
+        }
+        let first = self.session.outbound.next(0).map(|(place, _)| place);
+        if let Some(outage) = self.chronicle.finish(now, first, settled) {
+            self.emit(Event::Recovered(Box::new(outage)));
+        }
+    }
+}
+
+/// What a refusing CONNACK means.
+fn refusal(version: Version, connack: &Connack) -> Error {
+    let code = match (version, connack.reason_code) {
+        (Version::V4, 1) | (Version::V5, 0x01 | 0x84) => ErrorCode::UnsupportedVersion,
+        (Version::V4, 2) | (Version::V5, 0x85) => ErrorCode::BadClientIdentifier,
+        (Version::V4, 4 | 5) | (Version::V5, 0x86 | 0x87 | 0x8C) => ErrorCode::BadCredentials,
+        (Version::V4, 3) | (Version::V5, 0x80 | 0x88 | 0x89 | 0x97 | 0x9F) => ErrorCode::ServerBusy,
+        _ => ErrorCode::ConnectionRefused,
+    };
+    let detail = [PropertyId::ReasonString, PropertyId::ServerReference]
+        .iter()
+        .filter_map(|id| connack.properties.text(*id))
+        .map(|text| text.to_string())
+        .collect::<Vec<_>>()
+        .join("; server reference ");
+    Error::from_peer(code, connack.reason_code, detail)
+}

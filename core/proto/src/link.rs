@@ -1,0 +1,192 @@
+//! One network connection: everything that is valid as long as it lives, and not longer.
+//!
+//!     Dialling --LinkUp--> Greeting (CONNECT sent) --CONNACK 0--> Live --Stop--> Leaving --DISCONNECT--> Left
+//!
+//! Losing a link is dropping this value. Topic aliases, the server's limits, the send window and half a packet can
+//! therefore not leak into the next connection.
+
+use bytes::BytesMut;
+use bytestring::ByteString;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::command::{Delivery, Ticket};
+use crate::engine::Attempt;
+use crate::options::Options;
+use crate::session::{Request, RequestKind};
+use crate::time::Instant;
+use crate::wire::{Connack, PropertyId, Publish, QoS, Reason, Version, PACKET_SIZE_LIMIT};
+
+/// What a server may leave unread of ours before we stop answering it: answers to its own packets are the only
+/// bytes whose number the peer decides.
+pub(crate) const ANSWERS_LIMIT: usize = 4 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LinkPhase {
+    Dialling,
+    Greeting,
+    Live,
+    /// The application asked to stop: what was accepted before this place of the list may still leave, then
+    /// DISCONNECT with this reason.
+    Leaving(Reason, u64),
+    /// DISCONNECT is in bytes that the transport has not taken yet; then the link is dropped.
+    Left,
+}
+
+/// What the server of this connection accepts. Defaults are those of absent CONNACK properties.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(crate) maximum_packet_size: u32,
+    maximum_qos: u8,
+    retain_available: bool,
+    wildcard_available: bool,
+    shared_available: bool,
+    identifiers_available: bool,
+}
+
+impl Limits {
+    fn new(connack: Option<&Connack>) -> Self {
+        let number = |id, default| connack.and_then(|c| c.properties.number(id)).unwrap_or(default);
+        Limits {
+            maximum_packet_size: number(PropertyId::MaximumPacketSize, PACKET_SIZE_LIMIT)
+                .min(PACKET_SIZE_LIMIT),
+            maximum_qos: number(PropertyId::MaximumQoS, 2) as u8,
+            retain_available: number(PropertyId::RetainAvailable, 1) == 1,
+            wildcard_available: number(PropertyId::WildcardSubscriptionAvailable, 1) == 1,
+            shared_available: number(PropertyId::SharedSubscriptionAvailable, 1) == 1,
+            identifiers_available: number(PropertyId::SubscriptionIdentifierAvailable, 1) == 1,
+        }
+    }
+
+    /// What this server would not take of a publish. [MQTT-3.2.2-11, MQTT-3.2.2-14]
+    pub(crate) fn refuses_publish(&self, publish: &Publish) -> Option<String> {
+        if publish.qos as u8 > self.maximum_qos {
+            return Some(format!("QoS {}; its maximum is {}", publish.qos as u8, self.maximum_qos));
+        }
+        (publish.retain && !self.retain_available).then(|| "retained messages".into())
+    }
+
+    /// What this server would not take of a subscribe. [MQTT5 3.2.2.3.11 to 13]
+    pub(crate) fn refuses_request(&self, request: &Request) -> Option<&'static str> {
+        let RequestKind::Subscribe(subscriptions) = &request.kind else { return None };
+        let filter = |test: fn(&str) -> bool| subscriptions.iter().any(|s| test(&s.filter));
+        if !self.wildcard_available && filter(|f| f.contains(['+', '#'])) {
+            return Some("wildcard subscriptions");
+        }
+        if !self.shared_available && filter(|f| f.starts_with("$share/")) {
+            return Some("shared subscriptions");
+        }
+        let identified = request.properties.number(PropertyId::SubscriptionIdentifier).is_some();
+        (!self.identifiers_available && identified).then_some("subscription identifiers")
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) attempt: Attempt,
+    pub(crate) version: Version,
+    pub(crate) phase: LinkPhase,
+    /// As this link's CONNECT asked.
+    pub(crate) clean_start: bool,
+    pub(crate) limits: Limits,
+    /// Incomplete packet at the end of what was received.
+    pub(crate) partial: BytesMut,
+    /// Encoded packets that wait for the transport, acknowledgements and publishes not among them.
+    pub(crate) control: BytesMut,
+    /// Acknowledgements that wait for the transport. Until they are taken they have not happened.
+    pub(crate) owed: VecDeque<Delivery>,
+    /// Next item of the outgoing list that this link has not looked at.
+    pub(crate) cursor: u64,
+    /// End of what the link found in flight.
+    pub(crate) resend_end: u64,
+    /// Sent on this link and not acknowledged: what counts against the window.
+    pub(crate) outstanding: usize,
+    pub(crate) window: usize,
+    /// QoS 0 publishes in bytes that the transport has not taken yet.
+    pub(crate) unflushed: Vec<Ticket>,
+    aliases: BTreeMap<u16, ByteString>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) stable_at: Option<Instant>,
+    pub(crate) keep_alive: Duration,
+    pub(crate) last_sent: Instant,
+    pub(crate) last_received: Instant,
+    pub(crate) ping_sent: Option<Instant>,
+}
+
+impl Link {
+    pub(crate) fn new(attempt: Attempt, options: &Options, now: Instant) -> Self {
+        Link {
+            attempt,
+            version: options.protocol_version,
+            phase: LinkPhase::Dialling,
+            clean_start: false,
+            limits: Limits::new(None),
+            partial: BytesMut::new(),
+            control: BytesMut::new(),
+            owed: VecDeque::new(),
+            cursor: 0,
+            resend_end: 0,
+            outstanding: 0,
+            window: 0,
+            unflushed: Vec::new(),
+            aliases: BTreeMap::new(),
+            deadline: Some(now + options.connect_timeout),
+            stable_at: None,
+            keep_alive: Duration::from_secs(u64::from(options.keepalive)),
+            last_sent: now,
+            last_received: now,
+            ping_sent: None,
+        }
+    }
+
+    /// The server accepted: its limits hold from here on.
+    pub(crate) fn accepted(&mut self, now: Instant, connack: &Connack, options: &Options) {
+        self.phase = LinkPhase::Live;
+        self.limits = Limits::new(Some(connack));
+        let receive_maximum = connack.properties.number(PropertyId::ReceiveMaximum).unwrap_or(65_535);
+        self.window = usize::from(options.max_inflight).min(receive_maximum as usize);
+        if let Some(seconds) = connack.properties.number(PropertyId::ServerKeepAlive) {
+            self.keep_alive = Duration::from_secs(u64::from(seconds)); // [MQTT-3.2.2-21]
+        }
+        self.deadline = None;
+        self.stable_at = Some(now + options.stable_after);
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.phase, LinkPhase::Live | LinkPhase::Leaving(..))
+    }
+
+    /// The topic of an inbound PUBLISH: notes a new alias, resolves a known one. `None`: the alias is unknown or
+    /// beyond what we allowed. [MQTT-3.3.2-7, MQTT-3.3.2-9]
+    pub(crate) fn resolve_alias(&mut self, publish: &mut Publish, maximum: u16) -> Option<()> {
+        let Some(alias) = publish.properties.number(PropertyId::TopicAlias) else { return Some(()) };
+        let alias = u16::try_from(alias).ok().filter(|alias| (1..=maximum).contains(alias))?;
+        if publish.topic.is_empty() {
+            publish.topic = self.aliases.get(&alias)?.clone();
+        } else {
+            // A copy of its own: the received topic shares its allocation with the payload.
+            let topic: &str = &publish.topic;
+            self.aliases.insert(alias, ByteString::from(topic));
+        }
+        publish.properties.remove(PropertyId::TopicAlias);
+        Some(())
+    }
+
+    /// When a PINGREQ is due: after a keep alive without sending [MQTT-3.1.2-20], or without receiving, because a
+    /// stream of QoS 0 publishes into a dead link would otherwise never find out.
+    pub(crate) fn ping_due(&self) -> Option<Instant> {
+        let live = self.is_live() && self.ping_sent.is_none() && !self.keep_alive.is_zero();
+        live.then(|| self.last_sent.min(self.last_received) + self.keep_alive)
+    }
+
+    /// When the silence after a PINGREQ means that the link is lost. Any byte is a sign of life: a PINGRESP may stand
+    /// behind a large message.
+    pub(crate) fn silence_ends(&self, options: &Options) -> Option<Instant> {
+        Some(self.ping_sent?.max(self.last_received) + options.ping_timeout)
+    }
+
+    /// What the server cannot take because the window is closed.
+    pub(crate) fn window_is_closed(&self, publish: &Publish) -> bool {
+        publish.qos != QoS::AtMostOnce && self.outstanding >= self.window
+    }
+}

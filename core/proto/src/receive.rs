@@ -1,0 +1,256 @@
+//! Packets of the server.
+
+use bytes::{Buf, BytesMut};
+
+use crate::command::Delivery;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorCode};
+use crate::event::{Event, Message, Outcome};
+use crate::lifecycle::End;
+use crate::link::{LinkPhase, ANSWERS_LIMIT};
+use crate::session::{Arrival, Phase, Place, Release, Request, RequestKind};
+use crate::time::Instant;
+use crate::timeline::Mark;
+use crate::wire::{self, Ack, AckKind, Packet, Properties, PropertyId, Publish, QoS, Reason, SubscribeAck};
+
+/// A partial packet keeps its allocation for the next one up to this size; an idle link keeps none.
+const PARTIAL_KEPT: usize = 16 << 10;
+
+impl Engine {
+    pub(crate) fn received(&mut self, now: Instant, bytes: &[u8]) {
+        self.stats.received_bytes += bytes.len() as u64;
+        let Some(link) = &mut self.link else { return };
+        link.last_received = now;
+        let attempt = link.attempt;
+        let mut partial = std::mem::take(&mut link.partial);
+        if partial.is_empty() {
+            let taken = self.packets(now, bytes);
+            partial.extend_from_slice(&bytes[taken..]);
+        } else {
+            partial.extend_from_slice(bytes);
+            let taken = self.packets(now, &partial);
+            partial.advance(taken);
+        }
+        if let Some(link) = self.link.as_mut().filter(|link| link.attempt == attempt) {
+            if partial.is_empty() && partial.capacity() > PARTIAL_KEPT {
+                partial = BytesMut::new();
+            }
+            link.partial = partial;
+            if link.control.len() > ANSWERS_LIMIT {
+                self.violation(now, 0x97, "the server sends and does not read the answers");
+            }
+        }
+        self.recovered(now, false);
+    }
+
+    /// Handles every whole packet, as long as the link lives, and gives how many bytes they were.
+    fn packets(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let Some(link) = &self.link else { return 0 };
+        let (attempt, version, maximum) = (link.attempt, link.version, self.options.maximum_packet_size);
+        let mut taken = 0;
+        while self.link.as_ref().is_some_and(|link| link.attempt == attempt) {
+            let rest = &bytes[taken..];
+            let packet = match wire::frame(version, rest, maximum) {
+                Ok(None) => break,
+                Ok(Some(frame)) => {
+                    taken += frame.total;
+                    wire::decode(version, frame, &rest[..frame.total])
+                }
+                Err(violation) => Err(violation),
+            };
+            match packet {
+                Ok(packet) => self.packet(now, packet),
+                Err(violation) => self.violation(now, violation.reason_code, violation.text),
+            }
+        }
+        taken
+    }
+
+    fn packet(&mut self, now: Instant, packet: Packet) {
+        let greeting =
+            self.link.as_ref().is_some_and(|link| !link.is_live() && link.phase != LinkPhase::Left);
+        match packet {
+            Packet::Connack(connack) => self.connack(now, connack),
+            _ if greeting => self.violation(now, 0x82, "the first packet is not CONNACK"), // [MQTT-3.2.0-1]
+            Packet::Publish { publish, dup, packet_identifier } => {
+                self.message(now, publish, dup, packet_identifier);
+            }
+            Packet::Ack(AckKind::Puback, ack) => self.puback(&ack),
+            Packet::Ack(AckKind::Pubrec, ack) => self.pubrec(&ack),
+            Packet::Ack(AckKind::Pubcomp, ack) => self.pubcomp(&ack),
+            Packet::Ack(AckKind::Pubrel, ack) => self.pubrel(&ack),
+            Packet::Suback(ack) => self.answer(now, ack, true),
+            Packet::Unsuback(ack) => self.answer(now, ack, false),
+            Packet::Pingresp => {
+                if let Some(link) = &mut self.link {
+                    link.ping_sent = None;
+                }
+            }
+            Packet::Disconnect(reason) => self.server_disconnect(now, reason),
+            Packet::Auth(_) => self.violation(now, 0x82, "AUTH without an authentication method"),
+        }
+    }
+
+    fn message(&mut self, now: Instant, mut publish: Publish, dup: bool, identifier: Option<u16>) {
+        let Some(link) = &mut self.link else { return };
+        if link.resolve_alias(&mut publish, self.options.topic_alias_maximum).is_none() {
+            return self.violation(now, 0x94, "a topic alias that was never set or is out of range");
+        }
+        self.chronicle.reached(Mark::FirstMessage, now);
+        let Some(identifier) = identifier else {
+            return self.deliver(publish, dup, None);
+        };
+        match self.session.inbound.arrive(identifier, publish.qos, dup) {
+            Arrival::Deliver(delivery) => {
+                // Brokers have been seen to exceed it; leaving them would only make them send it all again.
+                let over = self.session.inbound.len() > usize::from(self.options.receive_maximum);
+                self.stats.tolerated += u64::from(over);
+                self.deliver(publish, dup, Some(delivery));
+            }
+            Arrival::Suppress => self.stats.duplicates_suppressed += 1,
+            Arrival::Acknowledge(delivery) => {
+                self.stats.duplicates_suppressed += 1;
+                if let Some(link) = &mut self.link {
+                    link.owed.push_back(delivery);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, publish: Publish, dup: bool, delivery: Option<Delivery>) {
+        self.stats.received_messages += 1;
+        self.emit(Event::Message(Message { publish, dup, delivery }));
+    }
+
+    /// The item in flight under the identifier of an acknowledgement, if it is of this QoS.
+    fn flight(&mut self, ack: &Ack, qos: QoS) -> Option<(Place, Phase)> {
+        let found = self.session.outbound.in_flight(ack.packet_identifier);
+        let found =
+            found.filter(|(_, item)| item.publish.qos == qos).map(|(place, item)| (place, item.phase));
+        self.stats.tolerated += u64::from(found.is_none());
+        found
+    }
+
+    /// Takes a publish out of flight and gives its ticket; the window has room again.
+    fn land(&mut self, place: Place) -> Option<u64> {
+        let item = self.session.outbound.remove(place)?;
+        if let Phase::Sent(identifier) | Phase::Released(identifier) = item.phase {
+            self.session.identifiers.give_back(identifier);
+        }
+        if let Some(link) = self.link.as_mut().filter(|link| place < link.cursor) {
+            link.outstanding = link.outstanding.saturating_sub(1);
+        }
+        Some(item.ticket)
+    }
+
+    pub(crate) fn give_up_flight(&mut self, place: Place, error: Error) {
+        if let Some(ticket) = self.land(place) {
+            self.publish_failed(ticket, error, Properties::new());
+        }
+    }
+
+    fn rejected(&mut self, place: Place, ack: &Ack) {
+        let text = ack.properties.text(PropertyId::ReasonString).map(|text| text.to_string());
+        let error = Error::from_peer(ErrorCode::Rejected, ack.reason_code, text.unwrap_or_default());
+        if let Some(ticket) = self.land(place) {
+            self.publish_failed(ticket, error, ack.properties.clone());
+        }
+    }
+
+    fn acknowledged(&mut self, place: Place, reason_code: u8, ack: &Ack) {
+        if let Some(ticket) = self.land(place) {
+            self.published(ticket, reason_code, ack.properties.clone());
+        }
+    }
+
+    fn puback(&mut self, ack: &Ack) {
+        match self.flight(ack, QoS::AtLeastOnce) {
+            Some((place, _)) if ack.reason_code >= 0x80 => self.rejected(place, ack),
+            Some((place, _)) => self.acknowledged(place, ack.reason_code, ack),
+            None => {}
+        }
+    }
+
+    fn pubrec(&mut self, ack: &Ack) {
+        let reason_code = match self.flight(ack, QoS::ExactlyOnce) {
+            // No PUBREL: the exchange is over and the identifier free. [MQTT5 4.3.3]
+            Some((place, _)) if ack.reason_code >= 0x80 => return self.rejected(place, ack),
+            Some((place, _)) => {
+                self.session.outbound.release(place, ack.packet_identifier);
+                0
+            }
+            None if ack.reason_code >= 0x80 => return,
+            None => 0x92,
+        };
+        self.answer_with(AckKind::Pubrel, ack.packet_identifier, reason_code);
+    }
+
+    fn pubcomp(&mut self, ack: &Ack) {
+        match self.flight(ack, QoS::ExactlyOnce) {
+            // "Identifier not found" answers a PUBREL that was sent again: the first one had arrived.
+            Some((place, Phase::Released(_))) => {
+                let reason_code = if ack.reason_code >= 0x80 { 0 } else { ack.reason_code };
+                self.acknowledged(place, reason_code, ack);
+            }
+            Some(_) => self.stats.tolerated += 1,
+            None => {}
+        }
+    }
+
+    /// Always answered, known or not: a session of a lost process would hang otherwise. [MQTT-4.3.3-11]
+    fn pubrel(&mut self, ack: &Ack) {
+        let reason_code = match self.session.inbound.released(ack.packet_identifier) {
+            Release::Known => 0,
+            Release::Unknown => {
+                self.stats.tolerated += 1;
+                0x92
+            }
+        };
+        self.answer_with(AckKind::Pubcomp, ack.packet_identifier, reason_code);
+    }
+
+    fn answer_with(&mut self, kind: AckKind, packet_identifier: u16, reason_code: u8) {
+        if let Some(link) = &mut self.link {
+            let ack = Ack { packet_identifier, reason_code, properties: Properties::new() };
+            wire::encode_ack(link.version, kind, &ack, link.limits.maximum_packet_size, &mut link.control);
+        }
+    }
+
+    /// SUBACK or UNSUBACK.
+    fn answer(&mut self, now: Instant, ack: SubscribeAck, is_suback: bool) {
+        let Some((filters, is_subscribe)) = self.session.subscriptions.asked(ack.packet_identifier) else {
+            self.stats.tolerated += 1;
+            return;
+        };
+        let uncounted = !is_suback && ack.reason_codes.is_empty(); // MQTT 3.1.1 has none in UNSUBACK
+        if is_subscribe != is_suback || (ack.reason_codes.len() != filters && !uncounted) {
+            return self.violation(now, 0x82, "an answer that does not fit its request");
+            // [MQTT-3.9.3-1]
+        }
+        self.session.identifiers.give_back(ack.packet_identifier);
+        if let Some(request) = self.session.subscriptions.answered(ack.packet_identifier, &ack.reason_codes) {
+            self.answered(&request, ack);
+        }
+        self.settle_claims();
+        self.send_requests();
+    }
+
+    fn answered(&mut self, request: &Request, ack: SubscribeAck) {
+        let Some(ticket) = request.ticket else { return };
+        let outcome = match request.kind {
+            RequestKind::Subscribe(_) => Outcome::Subscribed(ack.reason_codes, ack.properties),
+            RequestKind::Unsubscribe(_) => Outcome::Unsubscribed(ack.reason_codes, ack.properties),
+        };
+        self.complete(ticket, outcome);
+    }
+
+    fn server_disconnect(&mut self, now: Instant, reason: Reason) {
+        let code = match reason.reason_code {
+            0x8E => ErrorCode::SessionTakenOver,
+            _ => ErrorCode::ServerDisconnected,
+        };
+        let text = reason.properties.text(PropertyId::ReasonString).map(|text| text.to_string());
+        let error = Error::from_peer(code, reason.reason_code, text.unwrap_or_default());
+        self.lose_link(now, End { error, properties: reason.properties, from_server: true, hang_up: true });
+    }
+}

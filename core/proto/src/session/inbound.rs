@@ -1,0 +1,193 @@
+//! Incoming QoS 1 and 2 messages between their PUBLISH and their last acknowledgement.
+//!
+//! A QoS 2 message is delivered on PUBLISH, not on PUBREL (method B of the specification's figure 4.3): the
+//! application has it one round trip earlier, and nothing is lost when the process dies between PUBREC and PUBREL.
+//!
+//!     PUBLISH -> Delivered --application is done--> Owed --handed to the link--> QoS 1: gone
+//!                                                                               QoS 2: Received --PUBREL--> gone
+//!
+//! As long as no acknowledgement was handed to a link, a server cannot have reused the identifier, so a PUBLISH with
+//! DUP and that identifier is the same message: it is answered, not delivered again. That is certain for QoS 2
+//! [MQTT-4.3.3-10]; for QoS 1 it spares duplicates that the specification would allow. The other way round, an
+//! acknowledgement of an earlier link is never sent on a new one before the server has sent the message again.
+
+use std::collections::BTreeMap;
+
+use crate::command::Delivery;
+use crate::wire::QoS;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Delivered,
+    /// The application is done, with this reason code; the link has not sent it yet.
+    Owed(u8),
+    /// QoS 2: PUBREC was handed to the link.
+    Received,
+}
+
+#[derive(Debug)]
+struct Entry {
+    serial: u32,
+    qos: QoS,
+    stage: Stage,
+    /// The server sent this message on the current link, so its acknowledgement may be sent there.
+    on_link: bool,
+}
+
+/// What to do with a PUBLISH.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Give it to the application under this delivery.
+    Deliver(Delivery),
+    /// It is a redelivery; the application has it.
+    Suppress,
+    /// It is a redelivery; the application is done with it, so its acknowledgement is due.
+    Acknowledge(Delivery),
+}
+
+/// What a PUBREL found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    Known,
+    /// Nothing under this identifier: answered with 0x92 on MQTT 5, and no error. [MQTT-4.3.3-11]
+    Unknown,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    entries: BTreeMap<u16, Entry>,
+    serial: u32,
+}
+
+impl Inbound {
+    pub(crate) fn arrive(&mut self, identifier: u16, qos: QoS, dup: bool) -> Arrival {
+        if let Some(entry) = self.entries.get_mut(&identifier) {
+            // A QoS 2 identifier stays taken until PUBREL, whatever DUP says; some servers resend without it.
+            if entry.qos == qos && (dup || qos == QoS::ExactlyOnce) {
+                entry.on_link = true;
+                let delivery = Delivery { packet_identifier: identifier, serial: entry.serial };
+                return match entry.stage {
+                    Stage::Delivered => Arrival::Suppress,
+                    Stage::Owed(_) => Arrival::Acknowledge(delivery),
+                    Stage::Received => {
+                        entry.stage = Stage::Owed(0);
+                        Arrival::Acknowledge(delivery)
+                    }
+                };
+            }
+        }
+        self.serial = self.serial.wrapping_add(1);
+        let entry = Entry { serial: self.serial, qos, stage: Stage::Delivered, on_link: true };
+        self.entries.insert(identifier, entry);
+        Arrival::Deliver(Delivery { packet_identifier: identifier, serial: self.serial })
+    }
+
+    /// The application is done with a delivery. True: its acknowledgement is due on the current link.
+    pub(crate) fn done(&mut self, delivery: Delivery, reason_code: u8) -> bool {
+        match self.entries.get_mut(&delivery.packet_identifier) {
+            Some(entry) if entry.serial == delivery.serial && entry.stage == Stage::Delivered => {
+                entry.stage = Stage::Owed(reason_code);
+                entry.on_link
+            }
+            _ => false,
+        }
+    }
+
+    /// An acknowledgement is handed to the link: what to send. `None` if it is not owed any more.
+    pub(crate) fn hand_over(&mut self, delivery: Delivery) -> Option<(QoS, u8)> {
+        let identifier = delivery.packet_identifier;
+        let entry = self.entries.get_mut(&identifier).filter(|entry| entry.serial == delivery.serial)?;
+        let Stage::Owed(reason_code) = entry.stage else { return None };
+        let qos = entry.qos;
+        // A PUBREC with a failure ends the exchange: no PUBREL follows. [MQTT5 4.3.3]
+        if qos == QoS::ExactlyOnce && reason_code < 0x80 {
+            entry.stage = Stage::Received;
+        } else {
+            self.entries.remove(&identifier);
+        }
+        Some((qos, reason_code))
+    }
+
+    pub(crate) fn released(&mut self, identifier: u16) -> Release {
+        match self.entries.get(&identifier) {
+            Some(entry) if entry.qos == QoS::ExactlyOnce => {
+                self.entries.remove(&identifier);
+                Release::Known
+            }
+            _ => Release::Unknown,
+        }
+    }
+
+    /// The link is gone: nothing is acknowledged before the server has sent it again.
+    pub(crate) fn link_lost(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.on_link = false;
+        }
+    }
+
+    /// The server forgot the session: the same identifier is a new message now.
+    pub(crate) fn forget(&mut self) {
+        self.entries.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivered(arrival: Arrival) -> Delivery {
+        match arrival {
+            Arrival::Deliver(delivery) => delivery,
+            other => panic!("not delivered: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_redelivery_of_a_qos_1_message_that_was_never_acknowledged_is_not_delivered_again() {
+        let mut inbound = Inbound::default();
+        let first = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
+        inbound.link_lost();
+        assert!(!inbound.done(first, 0), "the new link has not seen it yet");
+        assert_eq!(inbound.arrive(5, QoS::AtLeastOnce, true), Arrival::Acknowledge(first));
+        assert_eq!(inbound.hand_over(first), Some((QoS::AtLeastOnce, 0)));
+    }
+
+    #[test]
+    fn after_its_acknowledgement_left_a_qos_1_identifier_is_a_new_message_even_with_dup() {
+        let mut inbound = Inbound::default();
+        let first = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
+        assert!(inbound.done(first, 0));
+        inbound.hand_over(first);
+        inbound.link_lost();
+        let second = delivered(inbound.arrive(5, QoS::AtLeastOnce, true));
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn an_acknowledgement_never_hits_a_later_message_with_the_same_identifier() {
+        let mut inbound = Inbound::default();
+        let old = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
+        inbound.forget();
+        let new = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
+        assert!(!inbound.done(old, 0));
+        assert!(inbound.done(new, 0));
+    }
+
+    #[test]
+    fn a_qos_2_message_is_delivered_once_until_its_release() {
+        let mut inbound = Inbound::default();
+        let first = delivered(inbound.arrive(9, QoS::ExactlyOnce, false));
+        inbound.done(first, 0);
+        inbound.hand_over(first);
+        inbound.link_lost();
+        assert_eq!(inbound.arrive(9, QoS::ExactlyOnce, true), Arrival::Acknowledge(first));
+        inbound.hand_over(first);
+        assert_eq!(inbound.released(9), Release::Known);
+        assert_eq!(inbound.released(9), Release::Unknown);
+        delivered(inbound.arrive(9, QoS::ExactlyOnce, false));
+    }
+}

@@ -1,0 +1,39 @@
+//! State that lives as long as the MQTT session and outlives every link.
+
+mod identifiers;
+mod inbound;
+mod outbound;
+mod subscriptions;
+
+pub(crate) use identifiers::Identifiers;
+pub(crate) use inbound::{Arrival, Inbound, Release};
+pub(crate) use outbound::{count_down, needs_identifier, Admission, Item, Outbound, Phase, Place};
+pub(crate) use subscriptions::{Request, RequestKind, Subscriptions};
+
+use crate::options::Options;
+
+/// Everything that a link must not take with it when it dies.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) identifiers: Identifiers,
+    pub(crate) outbound: Outbound,
+    pub(crate) inbound: Inbound,
+    pub(crate) subscriptions: Subscriptions,
+    /// A server accepted a connection of this session, so there is something to resume.
+    pub(crate) established: bool,
+    /// The clean start that was asked for has been done; on MQTT 5 it is not repeated.
+    pub(crate) started_clean: bool,
+}
+
+impl Session {
+    pub(crate) fn new(options: &Options) -> Self {
+        Session {
+            identifiers: Identifiers::default(),
+            outbound: Outbound::new(options),
+            inbound: Inbound::default(),
+            subscriptions: Subscriptions::default(),
+            established: false,
+            started_clean: false,
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Packets of ours: what the link owes first, then what was in flight, then what is new.
+
+use bytes::BytesMut;
+
+use crate::engine::Engine;
+use crate::error::{Error, ErrorCode};
+use crate::event::Outcome;
+use crate::lifecycle::End;
+use crate::link::{Link, LinkPhase};
+use crate::session::{count_down, needs_identifier, Item, Phase, Place, Request, RequestKind};
+use crate::time::Instant;
+use crate::timeline::Mark;
+use crate::wire::{
+    self, Ack, AckKind, Properties, PropertyId, PropertyValue, QoS, Subscription, Unsendable, Version,
+};
+
+/// How much one poll gives before it lets the driver write.
+const TRANSMIT_LIMIT: usize = 64 << 10;
+
+/// A buffer keeps its allocation for the next packets up to this size; an idle link keeps none.
+const CONTROL_KEPT: usize = 4 << 10;
+
+/// What became of the item at the cursor.
+enum Step {
+    Written,
+    /// It cannot be sent on this link, or not any more.
+    Failed(Error),
+    /// The window is closed or there is no identifier: wait for an acknowledgement.
+    Blocked,
+}
+
+impl Engine {
+    /// Appends bytes for the current link, at most about 64 KiB beyond a packet that has begun. Call it whenever the
+    /// transport can take more, until it appends nothing.
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut BytesMut) {
+        let start = buffer.len();
+        if !self.farewell.is_empty() {
+            buffer.extend_from_slice(&std::mem::take(&mut self.farewell));
+        } else if self.link.is_some() {
+            self.write_control(buffer);
+            self.write_acknowledgements(buffer);
+            self.write_publishes(now, buffer, start + TRANSMIT_LIMIT);
+            self.write_farewell(buffer);
+        }
+        if let Some(link) = self.link.as_mut().filter(|_| buffer.len() > start) {
+            link.last_sent = now;
+        }
+        self.stats.sent_bytes += (buffer.len() - start) as u64;
+    }
+
+    fn write_control(&mut self, buffer: &mut BytesMut) {
+        let Some(link) = &mut self.link else { return };
+        buffer.extend_from_slice(&link.control);
+        if link.control.capacity() > CONTROL_KEPT {
+            link.control = BytesMut::new();
+        } else {
+            link.control.clear();
+        }
+    }
+
+    fn write_acknowledgements(&mut self, buffer: &mut BytesMut) {
+        let Some(link) = self.link.as_mut().filter(|link| link.is_live()) else { return };
+        while let Some(delivery) = link.owed.pop_front() {
+            let Some((qos, reason_code)) = self.session.inbound.hand_over(delivery) else { continue };
+            let kind = if qos == QoS::ExactlyOnce { AckKind::Pubrec } else { AckKind::Puback };
+            let packet_identifier = delivery.packet_identifier;
+            let ack = Ack { packet_identifier, reason_code, properties: Properties::new() };
+            wire::encode_ack(link.version, kind, &ack, link.limits.maximum_packet_size, buffer);
+        }
+    }
+
+    fn write_publishes(&mut self, now: Instant, buffer: &mut BytesMut, limit: usize) {
+        if !self.link.as_ref().is_some_and(Link::is_live) {
+            return;
+        }
+        let Some(mut link) = self.link.take() else { return };
+        while buffer.len() < limit {
+            let Some((place, item)) = self.session.outbound.next(link.cursor) else { break };
+            if matches!(link.phase, LinkPhase::Leaving(_, end) if place >= end) {
+                break;
+            }
+            let (ticket, qos, phase) = (item.ticket, item.publish.qos, item.phase);
+            match self.write_item(now, &mut link, place, buffer) {
+                Step::Blocked => break,
+                Step::Failed(error) => {
+                    link.cursor = place + 1;
+                    self.give_up_flight(place, error);
+                }
+                Step::Written => {
+                    link.cursor = place + 1;
+                    link.outstanding += usize::from(qos != QoS::AtMostOnce);
+                    self.stats.sent_publishes += u64::from(!matches!(phase, Phase::Released(_)));
+                    self.stats.resent += u64::from(phase != Phase::Waiting);
+                    if qos == QoS::AtMostOnce {
+                        link.unflushed.push(ticket);
+                    }
+                }
+            }
+        }
+        let resent = link.cursor >= link.resend_end;
+        self.link = Some(link);
+        if resent {
+            self.chronicle.reached(Mark::Resent, now);
+            self.recovered(now, false);
+        }
+    }
+
+    /// Writes the item at `place`, as its phase asks.
+    fn write_item(&mut self, now: Instant, link: &mut Link, place: Place, buffer: &mut BytesMut) -> Step {
+        let Some((_, item)) = self.session.outbound.next(place) else { return Step::Blocked };
+        if link.window_is_closed(&item.publish) {
+            return Step::Blocked;
+        }
+        match item.phase {
+            Phase::Released(packet_identifier) => {
+                let ack = Ack { packet_identifier, reason_code: 0, properties: Properties::new() };
+                wire::encode_ack(link.version, AckKind::Pubrel, &ack, u32::MAX, buffer);
+                Step::Written
+            }
+            Phase::Sent(identifier) => match write_publish(now, link, item, true, Some(identifier), buffer) {
+                Ok(()) => Step::Written,
+                Err(error) => Step::Failed(error),
+            },
+            Phase::Waiting if item.expires.is_some_and(|at| at <= now) => {
+                Step::Failed(ErrorCode::Expired.into())
+            }
+            Phase::Waiting => {
+                let identifier = if needs_identifier(&item.publish) {
+                    let Some(identifier) = self.session.identifiers.take(item.ticket) else {
+                        return Step::Blocked;
+                    };
+                    Some(identifier)
+                } else {
+                    None
+                };
+                match write_publish(now, link, item, false, identifier, buffer) {
+                    Ok(()) => {
+                        self.session.outbound.sent(place, identifier);
+                        Step::Written
+                    }
+                    Err(error) => {
+                        identifier.into_iter().for_each(|id| self.session.identifiers.give_back(id));
+                        Step::Failed(error)
+                    }
+                }
+            }
+        }
+    }
+
+    /// A link that leaves says so once nothing more can leave.
+    fn write_farewell(&mut self, buffer: &mut BytesMut) {
+        let Some(link) = &mut self.link else { return };
+        let LinkPhase::Leaving(reason, end) = &link.phase else { return };
+        let next = self.session.outbound.next(link.cursor).filter(|(place, _)| place < end);
+        if next.is_some_and(|(_, item)| !link.window_is_closed(&item.publish)) {
+            return;
+        }
+        // MQTT 3.1.1 has no reason: "publish the will" is said by closing without DISCONNECT. [MQTT-3.1.2-8]
+        if link.version == Version::V5 || reason.reason_code != 0x04 {
+            wire::encode_disconnect(link.version, reason, link.limits.maximum_packet_size, buffer);
+        }
+        link.phase = LinkPhase::Left;
+    }
+
+    pub(crate) fn flushed(&mut self, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        for ticket in std::mem::take(&mut link.unflushed) {
+            self.published(ticket, 0, Properties::new());
+        }
+        if self.link.as_ref().is_some_and(|link| link.phase == LinkPhase::Left) {
+            self.left(now);
+        }
+    }
+
+    /// Sends every request that waits.
+    pub(crate) fn send_requests(&mut self) {
+        while self.link.as_ref().is_some_and(|link| link.phase == LinkPhase::Live) {
+            let Some(request) = self.session.subscriptions.waiting.pop_front() else { break };
+            if !self.send_request(request) {
+                break;
+            }
+        }
+    }
+
+    /// Sends one request on the live link; a restoration that does not fit one packet goes as two. False: there is
+    /// no identifier free, and the request waits.
+    pub(crate) fn send_request(&mut self, request: Request) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        if let Some(feature) = link.limits.refuses_request(&request) {
+            self.request_failed(request, Error::new(ErrorCode::NotSupported, feature));
+            return true;
+        }
+        let identifiers = &mut self.session.identifiers;
+        let taken = match request.ticket {
+            Some(ticket) => identifiers.take(ticket),
+            None => identifiers.take_own(),
+        };
+        let Some(identifier) = taken else {
+            self.session.subscriptions.waiting.push_front(request);
+            return false;
+        };
+        match encode_request(link, identifier, &request) {
+            Ok(()) => self.session.subscriptions.sent(identifier, request),
+            Err(why) => {
+                identifiers.give_back(identifier);
+                self.unsendable_request(request, why);
+            }
+        }
+        true
+    }
+
+    fn unsendable_request(&mut self, request: Request, why: Unsendable) {
+        match (why, request) {
+            (
+                Unsendable::TooLarge(..),
+                Request { ticket: None, kind: RequestKind::Subscribe(mut filters), properties },
+            ) if filters.len() > 1 => {
+                let second = filters.split_off(filters.len() / 2);
+                let half = |filters: Vec<Subscription>, properties: Properties| Request {
+                    ticket: None,
+                    kind: RequestKind::Subscribe(filters),
+                    properties,
+                };
+                self.send_request(half(filters, properties.clone()));
+                self.send_request(half(second, properties));
+            }
+            (why, request) => self.request_failed(request, why.into()),
+        }
+    }
+
+    fn request_failed(&mut self, request: Request, error: Error) {
+        if let Some(ticket) = request.ticket {
+            self.session.subscriptions.withdraw(&request);
+            self.complete(ticket, Outcome::Failed(error, Properties::new()));
+        }
+    }
+
+    pub(crate) fn timeout(&mut self, now: Instant) {
+        while let Some(ticket) = self.session.outbound.expire(now) {
+            self.publish_failed(ticket, ErrorCode::Expired.into(), Properties::new());
+        }
+        if self.link.is_none() && self.reconnect.at.is_some_and(|at| at <= now) {
+            self.dial(now);
+        }
+        let Some(link) = &mut self.link else { return };
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(link.stable_at) {
+            link.stable_at = None;
+            self.reconnect.stable();
+            self.recovered(now, true);
+        } else if due(link.deadline) {
+            match link.phase {
+                LinkPhase::Leaving(..) | LinkPhase::Left => self.left(now),
+                _ => self.silent(now, ErrorCode::ConnectTimeout),
+            }
+        } else if !self.reading_paused && due(link.silence_ends(&self.options)) {
+            self.silent(now, ErrorCode::KeepAliveTimeout);
+        } else if due(link.ping_due()) {
+            wire::encode_pingreq(&mut link.control);
+            link.ping_sent = Some(now);
+        }
+    }
+
+    fn silent(&mut self, now: Instant, code: ErrorCode) {
+        self.lose_link(
+            now,
+            End { error: code.into(), properties: Properties::new(), from_server: false, hang_up: true },
+        );
+    }
+}
+
+fn write_publish(
+    now: Instant,
+    link: &Link,
+    item: &Item,
+    dup: bool,
+    identifier: Option<u16>,
+    buffer: &mut BytesMut,
+) -> Result<(), Error> {
+    if let Some(what) = link.limits.refuses_publish(&item.publish) {
+        return Err(Error::new(ErrorCode::NotSupported, what));
+    }
+    let maximum = link.limits.maximum_packet_size;
+    let written = match count_down(&item.publish, item.expires, now) {
+        None => wire::encode_publish(link.version, &item.publish, dup, identifier, maximum, buffer),
+        Some(left) => {
+            let mut publish = item.publish.clone();
+            publish.properties.set(PropertyId::MessageExpiryInterval, PropertyValue::FourByte(left));
+            wire::encode_publish(link.version, &publish, dup, identifier, maximum, buffer)
+        }
+    };
+    written.map_err(Error::from)
+}
+
+fn encode_request(link: &mut Link, identifier: u16, request: &Request) -> Result<(), Unsendable> {
+    let (version, properties, maximum) = (link.version, &request.properties, link.limits.maximum_packet_size);
+    match &request.kind {
+        RequestKind::Subscribe(subscriptions) => {
+            wire::encode_subscribe(version, identifier, subscriptions, properties, maximum, &mut link.control)
+        }
+        RequestKind::Unsubscribe(filters) => {
+            wire::encode_unsubscribe(version, identifier, filters, properties, maximum, &mut link.control)
+        }
+    }
+}
+
+impl From<Unsendable> for Error {
+    fn from(why: Unsendable) -> Error {
+        match why {
+            Unsendable::TooLarge(size, maximum) => {
+                Error::new(ErrorCode::PacketTooLarge, format!("{size} bytes; the limit is {maximum}"))
+            }
+            Unsendable::Invalid(why) => Error::new(ErrorCode::InvalidArgument, why),
+        }
+    }
+}
