@@ -300,6 +300,46 @@ impl Engine {
         Some(link)
     }
 
+    pub(crate) fn timeout(&mut self, now: Instant) {
+        while let Some(ticket) = self.session.outbound.expire(now) {
+            self.publish_failed(ticket, ErrorCode::Expired.into(), Properties::new());
+        }
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if self.link.is_none() && due(self.reconnect.at) {
+            self.dial(now);
+        }
+        if self.link.as_ref().is_some_and(|link| due(link.stable_at)) {
+            self.proved_stable(now);
+        }
+        let Some(link) = &mut self.link else { return };
+        if due(link.deadline) {
+            match link.phase {
+                LinkPhase::Leaving(..) | LinkPhase::Left => self.left(now),
+                _ => self.silent(now, ErrorCode::ConnectTimeout),
+            }
+        } else if !self.reading_paused && due(link.silence_ends(&self.options)) {
+            self.silent(now, ErrorCode::KeepAliveTimeout);
+        } else if due(link.ping_due()) {
+            wire::encode_pingreq(&mut link.control);
+            link.ping_sent = Some(now);
+        }
+    }
+
+    fn silent(&mut self, now: Instant, code: ErrorCode) {
+        self.lose_link(
+            now,
+            End { error: code.into(), properties: Properties::new(), from_server: false, hang_up: true },
+        );
+    }
+
+    fn proved_stable(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.stable_at = None;
+        }
+        self.reconnect.stable();
+        self.recovered(now, true);
+    }
+
     /// Reports the end of an outage once everything that makes it complete has happened, or now if `settled`.
     pub(crate) fn recovered(&mut self, now: Instant, settled: bool) {
         if !self.chronicle.is_open() {

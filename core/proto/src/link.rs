@@ -1,6 +1,8 @@
 //! One network connection: everything that is valid as long as it lives, and not longer.
 //!
-//!     Dialling --LinkUp--> Greeting (CONNECT sent) --CONNACK 0--> Live --Stop--> Leaving --DISCONNECT--> Left
+//! ```text
+//! Dialling --LinkUp--> Greeting (CONNECT sent) --CONNACK 0--> Live --Stop--> Leaving --DISCONNECT--> Left
+//! ```
 //!
 //! Losing a link is dropping this value. Topic aliases, the server's limits, the send window and half a packet can
 //! therefore not leak into the next connection.

@@ -5,7 +5,6 @@ use bytes::BytesMut;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorCode};
 use crate::event::Outcome;
-use crate::lifecycle::End;
 use crate::link::{Link, LinkPhase};
 use crate::session::{count_down, needs_identifier, Item, Phase, Place, Request, RequestKind};
 use crate::time::Instant;
@@ -233,39 +232,6 @@ impl Engine {
             self.session.subscriptions.withdraw(&request);
             self.complete(ticket, Outcome::Failed(error, Properties::new()));
         }
-    }
-
-    pub(crate) fn timeout(&mut self, now: Instant) {
-        while let Some(ticket) = self.session.outbound.expire(now) {
-            self.publish_failed(ticket, ErrorCode::Expired.into(), Properties::new());
-        }
-        if self.link.is_none() && self.reconnect.at.is_some_and(|at| at <= now) {
-            self.dial(now);
-        }
-        let Some(link) = &mut self.link else { return };
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if due(link.stable_at) {
-            link.stable_at = None;
-            self.reconnect.stable();
-            self.recovered(now, true);
-        } else if due(link.deadline) {
-            match link.phase {
-                LinkPhase::Leaving(..) | LinkPhase::Left => self.left(now),
-                _ => self.silent(now, ErrorCode::ConnectTimeout),
-            }
-        } else if !self.reading_paused && due(link.silence_ends(&self.options)) {
-            self.silent(now, ErrorCode::KeepAliveTimeout);
-        } else if due(link.ping_due()) {
-            wire::encode_pingreq(&mut link.control);
-            link.ping_sent = Some(now);
-        }
-    }
-
-    fn silent(&mut self, now: Instant, code: ErrorCode) {
-        self.lose_link(
-            now,
-            End { error: code.into(), properties: Properties::new(), from_server: false, hang_up: true },
-        );
     }
 }
 

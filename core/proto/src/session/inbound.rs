@@ -3,8 +3,10 @@
 //! A QoS 2 message is delivered on PUBLISH, not on PUBREL (method B of the specification's figure 4.3): the
 //! application has it one round trip earlier, and nothing is lost when the process dies between PUBREC and PUBREL.
 //!
-//!     PUBLISH -> Delivered --application is done--> Owed --handed to the link--> QoS 1: gone
-//!                                                                               QoS 2: Received --PUBREL--> gone
+//! ```text
+//! PUBLISH -> Delivered --application is done--> Owed --handed to the link--> QoS 1: gone
+//!                                                                           QoS 2: Received --PUBREL--> gone
+//! ```
 //!
 //! As long as no acknowledgement was handed to a link, a server cannot have reused the identifier, so a PUBLISH with
 //! DUP and that identifier is the same message: it is answered, not delivered again. That is certain for QoS 2

@@ -1,8 +1,10 @@
 //! Outgoing publishes: one list, in the order in which they were accepted.
 //!
-//!     Waiting --first sending--> Sent --PUBREC--> Released --PUBCOMP--> gone
-//!        ^                        |  \--PUBACK--> gone        (QoS 1)
-//!        '---- session lost ------'                (QoS 0 leaves the list when it is written)
+//! ```text
+//! Waiting --first sending--> Sent --PUBREC--> Released --PUBCOMP--> gone
+//!    ^                        |  \--PUBACK--> gone        (QoS 1)
+//!    '---- session lost ------'                (QoS 0 leaves the list when it is written)
+//! ```
 //!
 //! Publishes are sent in list order, so everything in flight stands before everything that waits. A link walks the
 //! list once with a cursor of its own: what it meets in flight it sends again, with DUP or as PUBREL, and what waits
