@@ -1,63 +1,105 @@
 //! The handle: every call from every thread, none of them waits for the network unless its name says so.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Moment};
 
+use remqtt_proto::wire::{check_filter, check_properties, check_topic, PropertyOwner};
 use remqtt_proto::{
-    ByteString, Delivery, Error, Options, Outage, Properties, Publish, Reason, State, Stats, Subscription,
-    Ticket,
+    ByteString, Command, Delivery, Engine, Error, ErrorCode, Options, Outage, Properties, Publish, QoS,
+    Reason, State, Stats, Subscription, Ticket, Version, WhenFull,
 };
 
-use crate::dispatch::{Batch, Handler, Pool};
+use crate::dispatch::{Batch, Handler};
+use crate::driver::Driver;
+use crate::pool::Pool;
+use crate::runtime::{now, runtime};
+use crate::shared::{Load, Shared};
+use crate::transport::Endpoint;
 
 /// A client. Clones are handles of the same client; the last one to go closes it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Client {
-    shared: Arc<()>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-#[allow(unused_variables, clippy::todo)]
 impl Client {
     /// A client that is not started. Checks the options (endpoint URLs included) and does no I/O.
     pub fn new(options: Options) -> Result<Client, Error> {
-        todo!()
+        let options = checked(options)?;
+        let runtime = runtime()?;
+        let engine = Engine::new(options, RandomState::new().hash_one(0), now());
+        let shared = Arc::new(Shared::new(engine.options().clone()));
+        let driver = {
+            let _timers = runtime.enter();
+            Driver::new(shared.clone(), engine)
+        };
+        runtime.spawn(driver);
+        Ok(Client { shared })
+    }
+
+    /// A handle for the turn of a dispatcher thread.
+    pub(crate) fn of(shared: Arc<Shared>) -> Client {
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Client { shared }
     }
 
     /// Connects and stays connected until `stop` or `close`. Returns at once.
     pub fn start(&self) -> Result<(), Error> {
-        todo!()
+        if self.options().servers.is_empty() {
+            self.shared.check_process()?;
+            return Err(Error::new(ErrorCode::InvalidOption, "servers: there is no endpoint to connect to"));
+        }
+        self.shared.send(Command::Start)
     }
 
     /// Sends DISCONNECT and stays away until `start`; session and queue are kept. Returns at once.
     pub fn stop(&self, reason: Reason) -> Result<(), Error> {
-        todo!()
+        check_properties(PropertyOwner::Disconnect, &reason.properties).map_err(invalid)?;
+        self.shared.send(Command::Stop(reason))
     }
 
     /// Ends the client for good: every operation that is not complete completes with `Closed`, then `Event::Closed`
     /// follows. Returns at once.
     pub fn close(&self) {
-        todo!()
+        // The only errors: closed already, or another process's client.
+        let _ = self.shared.send(Command::Close);
     }
 
     /// Skips the wait before the next attempt.
     pub fn reconnect_now(&self) -> Result<(), Error> {
-        todo!()
+        self.shared.send(Command::ReconnectNow)
     }
 
     /// Uses these options from the next connection on. `receive_buffer` and the backlog's bounds apply at once.
     pub fn reconfigure(&self, options: Options) -> Result<(), Error> {
-        todo!()
+        self.shared.check_process()?;
+        let mut options = checked(options)?;
+        if options.client_id.is_empty() {
+            options.client_id = self.options().client_id.clone();
+        }
+        self.shared.send(Command::Reconfigure(Box::new(options.clone())))?;
+        self.shared.manual_ack.store(options.manual_ack, Ordering::Relaxed);
+        self.shared.inbox.set_bound(options.receive_buffer);
+        self.shared.queue.lock().options = Arc::new(options);
+        Ok(())
     }
 
     /// The options in use.
     pub fn options(&self) -> Arc<Options> {
-        todo!()
+        match self.shared.check_process() {
+            Ok(()) => self.shared.queue.lock().options.clone(),
+            Err(_) => Arc::default(),
+        }
     }
 
     /// Reserves the number of an operation, so that a caller can file something under it before the operation can
     /// complete. Numbers count from 1.
     pub fn next_ticket(&self) -> Ticket {
-        todo!()
+        self.shared.last_ticket.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Queues a publish, connected or not. The error is the caller's: invalid, too large, queue full, closed.
@@ -68,7 +110,17 @@ impl Client {
 
     /// `publish` under a number from `next_ticket`.
     pub fn publish_as(&self, ticket: Ticket, publish: Publish) -> Result<(), Error> {
-        todo!()
+        let load = Load { messages: 1, bytes: publish.topic.len() + publish.payload.len() };
+        self.shared.accept(ticket, Command::Publish(ticket, publish), |queue, command| {
+            let Command::Publish(_, publish) = command else { return Ok(()) };
+            Engine::check_publish(&queue.options, publish)?;
+            let offline = self.shared.state() != State::Connected;
+            if offline && publish.qos == QoS::AtMostOnce && !queue.options.queue_qos0_offline {
+                return Err(ErrorCode::NotConnected.into());
+            }
+            let refuse = queue.options.backlog_when_full == WhenFull::Refuse;
+            queue.admit(load, refuse)
+        })
     }
 
     /// Subscribes, now or as soon as there is a connection, and again whenever the server lost the session.
@@ -88,7 +140,12 @@ impl Client {
         subscriptions: Vec<Subscription>,
         properties: Properties,
     ) -> Result<(), Error> {
-        todo!()
+        check_filters(subscriptions.iter().map(|subscription| &subscription.filter))?;
+        if subscriptions.iter().any(|subscription| subscription.retain_handling > 2) {
+            return Err(Error::new(ErrorCode::InvalidArgument, "retain handling must be 0, 1 or 2"));
+        }
+        check_properties(PropertyOwner::Subscribe, &properties).map_err(invalid)?;
+        self.shared.accept(ticket, Command::Subscribe(ticket, subscriptions, properties), |_, _| Ok(()))
     }
 
     /// Unsubscribes.
@@ -104,80 +161,166 @@ impl Client {
         filters: Vec<ByteString>,
         properties: Properties,
     ) -> Result<(), Error> {
-        todo!()
+        check_filters(filters.iter())?;
+        check_properties(PropertyOwner::Unsubscribe, &properties).map_err(invalid)?;
+        self.shared.accept(ticket, Command::Unsubscribe(ticket, filters, properties), |_, _| Ok(()))
     }
 
     /// Acknowledges a message of a client with `manual_ack`. A delivery that is no longer current is ignored.
     pub fn acknowledge(&self, delivery: Delivery) -> Result<(), Error> {
-        todo!()
+        self.shared.send(Command::Acknowledge(vec![delivery]))
     }
 
     /// Acknowledges a message with an MQTT 5 reason code.
     pub fn reject(&self, delivery: Delivery, reason_code: u8) -> Result<(), Error> {
-        todo!()
+        self.shared.send(Command::Reject(delivery, reason_code))
     }
 
     /// The state of the connection; lock-free.
     pub fn state(&self) -> State {
-        todo!()
+        self.shared.state()
     }
 
     /// The statistics.
     pub fn stats(&self) -> Stats {
-        todo!()
+        match self.shared.check_process() {
+            Ok(()) => self.shared.queue.lock().stats,
+            Err(_) => Stats::default(),
+        }
     }
 
     /// The last outages (at most 64), oldest first.
     pub fn timeline(&self) -> Vec<Outage> {
-        todo!()
+        match self.shared.check_process() {
+            Ok(()) => self.shared.queue.lock().timeline.iter().cloned().collect(),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// True while the operation is accepted and not complete.
     pub fn is_pending(&self, ticket: Ticket) -> bool {
-        todo!()
+        self.shared.check_process().is_ok() && self.shared.queue.lock().ledger.is_open(ticket)
     }
 
     /// Waits until the operation is complete. Its own failure is returned (the last 1,024 failures are remembered);
     /// `Timeout` means that it goes on, `Deadlock` that the call was made in a callback of this client.
     pub fn wait(&self, ticket: Ticket, timeout: Duration) -> Result<(), Error> {
-        todo!()
+        self.shared.check_ticket(ticket)?;
+        self.shared.wait_until(deadline(timeout), |queue| match queue.ledger.is_open(ticket) {
+            true => None,
+            false => Some(queue.ledger.failure(ticket).map_or(Ok(()), |error| Err(error.clone()))),
+        })
     }
 
     /// Waits until the connection has this state.
     pub fn wait_state(&self, state: State, timeout: Duration) -> Result<(), Error> {
-        todo!()
+        self.shared.wait_until(deadline(timeout), |_| match self.shared.state() {
+            now if now == state => Some(Ok(())),
+            State::Closed => Some(Err(ErrorCode::Closed.into())),
+            _ => None,
+        })
     }
 
     /// Waits until every accepted operation is complete.
     pub fn flush(&self, timeout: Duration) -> Result<(), Error> {
-        todo!()
+        // Later operations are not waited for: with a busy publisher beside it, the call would never return.
+        let last = self.shared.last_ticket.load(Ordering::Relaxed);
+        let open = |first: Option<Ticket>| first.is_some_and(|first| first <= last);
+        self.shared.wait_until(deadline(timeout), |queue| (!open(queue.ledger.first())).then_some(Ok(())))
     }
 
     /// Takes the events that are there, waiting up to `timeout` for the first. For programs that drive their own
     /// loop; not together with `dispatch_on`. An empty batch means that the time is over (or the client is closed
     /// and drained, or `interrupt` was called).
     pub fn pull(&self, timeout: Duration) -> Batch<'_> {
-        todo!()
+        Batch::pulled(self, deadline(timeout))
     }
 
-    /// Makes a `pull` that is waiting return an empty batch.
+    /// Makes a `pull` that is waiting, or else the next one that would wait, return an empty batch.
     pub fn interrupt(&self) {
-        todo!()
+        if self.shared.check_process().is_ok() {
+            self.shared.inbox.interrupt();
+        }
     }
 
     /// From now on the handler gets the events on the threads of the pool: one call at a time, in order.
     pub fn dispatch_on(&self, pool: &Pool, handler: Arc<dyn Handler>) {
-        todo!()
+        if self.shared.check_process().is_ok() {
+            self.shared.inbox.dispatch_on(&self.shared, pool, handler);
+        }
     }
 
     /// Takes the handler away again (`pull` may be used). Events stay queued meanwhile. Does not wait for a call of
     /// the handler that is running.
     pub fn dispatch_stop(&self) {
-        todo!()
+        if self.shared.check_process().is_ok() {
+            self.shared.inbox.dispatch_stop();
+        }
     }
 
     /// A descriptor that is readable while events wait; the same for the life of the client. Made on first use.
-    pub fn event_fd(&self) -> Result<std::os::fd::RawFd, Error> {
-        todo!()
+    pub fn event_fd(&self) -> Result<RawFd, Error> {
+        self.shared.check_process()?;
+        self.shared.inbox.event_fd()
     }
+}
+
+impl Clone for Client {
+    fn clone(&self) -> Client {
+        Client::of(self.shared.clone())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // A turn may have made a handle of a client that had none; closing twice does no harm.
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close();
+        }
+    }
+}
+
+/// The moment when a wait is over; `None` is never.
+fn deadline(timeout: Duration) -> Option<Moment> {
+    Moment::now().checked_add(timeout)
+}
+
+/// Checks the options and completes them with what the endpoint URLs say.
+fn checked(mut options: Options) -> Result<Options, Error> {
+    let wrong = |option: &str, why: &str| Error::new(ErrorCode::InvalidOption, format!("{option}: {why}"));
+    for url in &options.servers {
+        let endpoint = Endpoint::parse(url)?;
+        if options.username.is_none() && endpoint.username.is_some() {
+            options.username = endpoint.username;
+            options.password = endpoint.password;
+        }
+    }
+    if let Some(will) = &options.will {
+        check_topic(&will.topic).map_err(|why| wrong("will", why))?;
+        check_properties(PropertyOwner::Will, &will.properties).map_err(|why| wrong("will", why))?;
+        if will.payload.len() > usize::from(u16::MAX) {
+            return Err(wrong("will", "the payload is longer than 65,535 bytes"));
+        }
+    }
+    check_properties(PropertyOwner::Connect, &options.connect_properties)
+        .map_err(|why| wrong("connect_properties", why))?;
+    if options.protocol_version == Version::V4 && options.password.is_some() && options.username.is_none() {
+        return Err(wrong("password", "MQTT 3.1.1 has no password without a user name [MQTT-3.1.2-22]"));
+    }
+    Ok(options)
+}
+
+fn check_filters<'a>(filters: impl ExactSizeIterator<Item = &'a ByteString>) -> Result<(), Error> {
+    if filters.len() == 0 {
+        return Err(Error::new(ErrorCode::InvalidArgument, "at least one topic filter is needed"));
+    }
+    for filter in filters {
+        check_filter(filter)
+            .map_err(|why| Error::new(ErrorCode::InvalidFilter, format!("{filter:?}: {why}")))?;
+    }
+    Ok(())
+}
+
+fn invalid(why: &'static str) -> Error {
+    Error::new(ErrorCode::InvalidArgument, why)
 }

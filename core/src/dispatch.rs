@@ -1,39 +1,269 @@
-//! From the engine's events to user code: a bounded queue for each client, and threads shared by all of them.
+//! From the engine's events to user code: a queue for each client, taken in batches.
 //!
-//! A client costs no thread. A pool starts its first thread when the first event comes, and another one whenever an
-//! event has waited a moment because every thread is inside user code; so a slow callback delays no other client.
-//! Who makes the threads is the binding's business: plain ones for C and Rust, Python-made ones for Python.
+//! The driver appends the events of a round in one step; whoever consumes takes everything that waits in one step,
+//! so neither side pays for a wake-up or a lock per message. Messages count against the `receive_buffer` until the
+//! application takes them, and above that bound the driver stops reading the socket; all other events are always
+//! queued. Consumers are a handler on the threads of a [`Pool`], or calls of [`Client::pull`].
 
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::time::Instant as Moment;
 
-use remqtt_proto::Event;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use parking_lot::{Condvar, Mutex};
+use remqtt_proto::{Command, Delivery, Error, ErrorCode, Event};
 
 use crate::client::Client;
+use crate::pool::{Crew, Pool};
+use crate::shared::Shared;
+
+/// Completions that are kept for a client that nobody has listened to so far.
+const UNHEARD: usize = 4_096;
+
+thread_local! {
+    /// Address of the client whose handler this thread runs.
+    static INSIDE: Cell<usize> = const { Cell::new(0) };
+}
 
 /// User code of one client.
 pub trait Handler: Send + Sync {
-    /// Takes the events of the batch with [`Batch::next`]. Never called twice at once for one client.
+    /// Takes the events of the batch with [`Batch::next`]. Never called twice at once for one client. Events that it
+    /// leaves in the batch stay at the head of the queue.
     fn handle(&self, client: &Client, batch: &mut Batch<'_>);
+}
+
+/// The events of one client that wait for the application.
+pub(crate) struct Inbox {
+    /// Bytes of messages that the application has not taken.
+    undelivered: AtomicUsize,
+    bound: AtomicUsize,
+    /// The driver does not read until `undelivered` is below half the bound.
+    reading_paused: AtomicBool,
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<Event>,
+    dispatch: Option<(Arc<Crew>, Arc<dyn Handler>)>,
+    /// In the crew's queue, or being handled.
+    scheduled: bool,
+    pulling: usize,
+    interrupted: bool,
+    /// Somebody has asked for events at least once.
+    heard: bool,
+    /// The application has taken `Event::Closed`.
+    over: bool,
+    event_fd: Option<EventFd>,
+}
+
+impl Inbox {
+    pub(crate) fn new(bound: usize) -> Inbox {
+        Inbox {
+            undelivered: AtomicUsize::new(0),
+            bound: AtomicUsize::new(bound),
+            reading_paused: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            arrived: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn set_bound(&self, bytes: usize) {
+        self.bound.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the driver may read. When it may not, it is woken as soon as it may.
+    pub(crate) fn wants_more(&self) -> bool {
+        if self.may_resume() {
+            self.reading_paused.store(false, Ordering::SeqCst);
+        } else if self.undelivered.load(Ordering::SeqCst) > self.bound.load(Ordering::Relaxed) {
+            self.reading_paused.store(true, Ordering::SeqCst);
+        }
+        !self.reading_paused.load(Ordering::SeqCst)
+    }
+
+    /// Whether reading was paused and may go on. Asked once more when the driver can be woken, so that no wake-up is
+    /// lost.
+    pub(crate) fn may_resume(&self) -> bool {
+        self.reading_paused.load(Ordering::SeqCst)
+            && self.undelivered.load(Ordering::SeqCst) <= self.bound.load(Ordering::Relaxed) / 2
+    }
+
+    /// Appends events, and leaves `events` empty.
+    pub(crate) fn deliver(&self, shared: &Arc<Shared>, events: &mut VecDeque<Event>) {
+        let weight: usize = events.iter().map(weight).sum();
+        self.undelivered.fetch_add(weight, Ordering::SeqCst);
+        let mut waiting = self.waiting.lock();
+        if !waiting.heard && waiting.events.len() > UNHEARD {
+            events.retain(|event| !matches!(event, Event::Completed(..)));
+        }
+        if waiting.events.is_empty() {
+            waiting.events = std::mem::take(events);
+            waiting.signal();
+        } else {
+            waiting.events.append(events);
+        }
+        if waiting.pulling > 0 {
+            self.arrived.notify_all();
+        }
+        let crew = waiting.schedule();
+        drop(waiting);
+        if let Some(crew) = crew {
+            crew.schedule(shared.clone());
+        }
+    }
+
+    pub(crate) fn interrupt(&self) {
+        self.waiting.lock().interrupted = true;
+        self.arrived.notify_all();
+    }
+
+    pub(crate) fn dispatch_on(&self, shared: &Arc<Shared>, pool: &Pool, handler: Arc<dyn Handler>) {
+        let Some(crew) = pool.crew() else { return };
+        let mut waiting = self.waiting.lock();
+        if waiting.over {
+            return;
+        }
+        waiting.heard = true;
+        let before = waiting.dispatch.replace((crew, handler));
+        let crew = waiting.schedule();
+        drop(waiting);
+        drop(before);
+        if let Some(crew) = crew {
+            crew.schedule(shared.clone());
+        }
+    }
+
+    pub(crate) fn dispatch_stop(&self) {
+        let before = self.waiting.lock().dispatch.take();
+        drop(before);
+    }
+
+    pub(crate) fn event_fd(&self) -> Result<RawFd, Error> {
+        let mut waiting = self.waiting.lock();
+        if waiting.event_fd.is_none() {
+            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+            let made = EventFd::from_value_and_flags(u32::from(!waiting.events.is_empty()), flags);
+            let made =
+                made.map_err(|error| Error::new(ErrorCode::Resource, format!("no eventfd: {error}")))?;
+            waiting.event_fd = Some(made);
+            waiting.heard = true;
+        }
+        Ok(waiting.event_fd.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+    }
+
+    /// The application took a message of this weight.
+    fn took(&self, weight: usize, shared: &Shared) {
+        let left = self.undelivered.fetch_sub(weight, Ordering::SeqCst) - weight;
+        if self.reading_paused.load(Ordering::SeqCst) && left <= self.bound.load(Ordering::Relaxed) / 2 {
+            shared.wake();
+        }
+    }
+
+    /// The events that wait, and the handler that is to get them.
+    fn begin_turn(&self) -> (VecDeque<Event>, Option<Arc<dyn Handler>>) {
+        let mut waiting = self.waiting.lock();
+        let handler = waiting.dispatch.as_ref().map(|(_, handler)| handler.clone());
+        match handler {
+            Some(_) => (waiting.take(), handler),
+            None => (VecDeque::new(), None),
+        }
+    }
+
+    fn end_turn(&self, shared: &Arc<Shared>, progress: bool) {
+        let mut waiting = self.waiting.lock();
+        waiting.scheduled = false;
+        // Nothing follows `Closed`: the handler goes, and with it a handle of the client that it may own.
+        let finished = if waiting.over { waiting.dispatch.take() } else { None };
+        let crew = if progress { waiting.schedule() } else { None };
+        drop(waiting);
+        drop(finished);
+        if let Some(crew) = crew {
+            crew.reschedule(shared.clone());
+        }
+    }
+}
+
+impl Waiting {
+    /// The crew to tell, if there is work for it that it does not know of.
+    fn schedule(&mut self) -> Option<Arc<Crew>> {
+        if self.scheduled || self.events.is_empty() {
+            return None;
+        }
+        let crew = self.dispatch.as_ref()?.0.clone();
+        self.scheduled = true;
+        Some(crew)
+    }
+
+    fn take(&mut self) -> VecDeque<Event> {
+        let events = std::mem::take(&mut self.events);
+        if let (Some(event_fd), false) = (&self.event_fd, events.is_empty()) {
+            let _ = event_fd.read();
+        }
+        events
+    }
+
+    /// Events wait that did not wait before.
+    fn signal(&self) {
+        if let (Some(event_fd), false) = (&self.event_fd, self.events.is_empty()) {
+            let _ = event_fd.write(1);
+        }
+    }
 }
 
 /// Events that are ready. An automatic acknowledgement follows the processing: taking the next event, or dropping
 /// the batch, says that the application has finished with the one before. Acknowledgements leave together, at the
-/// end of the batch or when a few milliseconds have passed.
+/// end of the batch or when a few milliseconds have passed. Events that are not taken stay at the head of the queue.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    client: std::marker::PhantomData<&'a Client>,
+    client: &'a Client,
+    events: VecDeque<Event>,
+    in_hand: InHand,
+    /// Whether an event was taken.
+    progress: bool,
+    /// Acknowledgements of this batch may still wait for company.
+    held_back: bool,
 }
 
-#[allow(clippy::should_implement_trait, clippy::todo)]
-impl Batch<'_> {
+/// What the application works on, as far as its end matters to us.
+#[derive(Debug)]
+enum InHand {
+    Nothing,
+    Message(Delivery),
+    Connected,
+}
+
+#[allow(clippy::should_implement_trait)]
+impl<'a> Batch<'a> {
     /// The next event.
     pub fn next(&mut self) -> Option<Event> {
-        todo!()
+        self.finish();
+        let event = self.events.pop_front()?;
+        self.progress = true;
+        let shared = &self.client.shared;
+        match &event {
+            Event::Message(message) => {
+                shared.inbox.took(message.weight(), shared);
+                if let (Some(delivery), false) = (message.delivery, shared.manual_ack.load(Ordering::Relaxed))
+                {
+                    self.in_hand = InHand::Message(delivery);
+                }
+            }
+            Event::Connected(_) => self.in_hand = InHand::Connected,
+            Event::Closed => shared.inbox.waiting.lock().over = true,
+            _ => {}
+        }
+        Some(event)
     }
 
     /// How many events are left.
     pub fn len(&self) -> usize {
-        todo!()
+        self.events.len()
     }
 
     /// True when none is left.
@@ -41,43 +271,70 @@ impl Batch<'_> {
         self.len() == 0
     }
 
-    /// Gives the rest back: the events that were not taken stay at the head of the queue.
-    pub fn put_back(self) {
-        todo!()
+    /// Gives the rest back: the events that were not taken stay at the head of the queue. Dropping does the same.
+    pub fn put_back(self) {}
+
+    pub(crate) fn pulled(client: &'a Client, deadline: Option<Moment>) -> Batch<'a> {
+        let inbox = &client.shared.inbox;
+        if client.shared.check_process().is_err() {
+            return Batch::new(client, VecDeque::new());
+        }
+        let mut waiting = inbox.waiting.lock();
+        waiting.heard = true;
+        while waiting.events.is_empty() && !waiting.interrupted && !waiting.over {
+            waiting.pulling += 1;
+            let late = match deadline {
+                Some(deadline) => inbox.arrived.wait_until(&mut waiting, deadline).timed_out(),
+                None => {
+                    inbox.arrived.wait(&mut waiting);
+                    false
+                }
+            };
+            waiting.pulling -= 1;
+            if late {
+                break;
+            }
+        }
+        waiting.interrupted = false;
+        let events = waiting.take();
+        drop(waiting);
+        Batch::new(client, events)
+    }
+
+    fn new(client: &'a Client, events: VecDeque<Event>) -> Batch<'a> {
+        Batch { client, events, in_hand: InHand::Nothing, progress: false, held_back: false }
+    }
+
+    /// The application has finished with what it had in hand.
+    fn finish(&mut self) {
+        match std::mem::replace(&mut self.in_hand, InHand::Nothing) {
+            InHand::Nothing => {}
+            InHand::Message(delivery) => {
+                self.held_back = !self.events.is_empty();
+                self.client.shared.finished(Some(delivery), !self.held_back);
+            }
+            // The only error: the client is closed.
+            InHand::Connected => drop(self.client.shared.send(Command::ConnectedHandled)),
+        }
     }
 }
 
-/// A pool of dispatcher threads.
-#[derive(Debug, Clone)]
-pub struct Pool {
-    shared: Arc<()>,
-}
-
-#[allow(unused_variables, clippy::todo)]
-impl Pool {
-    /// A pool whose threads are made by `spawn`, which must run the worker on a new thread: in a loop, take
-    /// [`Worker::next`] and run it, until there is none.
-    pub fn new(spawn: impl Fn(Worker) + Send + Sync + 'static) -> Pool {
-        todo!()
-    }
-
-    /// The pool of plain threads that C and Rust programs share.
-    pub fn shared() -> &'static Pool {
-        todo!()
-    }
-}
-
-/// What a dispatcher thread runs.
-#[derive(Debug)]
-pub struct Worker {
-    pool: Pool,
-}
-
-#[allow(clippy::todo)]
-impl Worker {
-    /// Waits for a client with events. `None`: nothing came for a while, the thread should end.
-    pub fn next(&self) -> Option<Turn> {
-        todo!()
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.finish();
+        let shared = &self.client.shared;
+        if self.held_back {
+            shared.finished(None, true);
+        }
+        if !self.events.is_empty() {
+            let mut waiting = shared.inbox.waiting.lock();
+            let was_empty = waiting.events.is_empty();
+            self.events.append(&mut waiting.events);
+            waiting.events = std::mem::take(&mut self.events);
+            if was_empty {
+                waiting.signal();
+            }
+        }
     }
 }
 
@@ -87,10 +344,57 @@ pub struct Turn {
     client: Client,
 }
 
-#[allow(clippy::todo)]
 impl Turn {
+    pub(crate) fn of(shared: Arc<Shared>) -> Turn {
+        Turn { client: Client::of(shared) }
+    }
+
     /// Calls the client's handler with what is ready.
     pub fn run(self) {
-        todo!()
+        let (events, handler) = self.client.shared.inbox.begin_turn();
+        let mut end = EndOfTurn { client: &self.client, outside: INSIDE.get(), progress: true };
+        let mut batch = Batch::new(&self.client, events);
+        if let Some(handler) = handler {
+            INSIDE.set(address(&self.client.shared));
+            handler.handle(&self.client, &mut batch);
+            end.progress = batch.progress;
+        }
+    }
+}
+
+/// Ends the turn even when the handler panics.
+struct EndOfTurn<'a> {
+    client: &'a Client,
+    outside: usize,
+    progress: bool,
+}
+
+impl Drop for EndOfTurn<'_> {
+    fn drop(&mut self) {
+        INSIDE.set(self.outside);
+        let shared = &self.client.shared;
+        shared.inbox.end_turn(shared, self.progress);
+    }
+}
+
+/// Whether this thread runs the handler of that client.
+pub(crate) fn inside_callback_of(shared: &Shared) -> bool {
+    INSIDE.get() == address(shared)
+}
+
+fn address(shared: &Shared) -> usize {
+    std::ptr::from_ref(shared) as usize
+}
+
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::Message(message) => message.weight(),
+        _ => 0,
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("undelivered", &self.undelivered).finish_non_exhaustive()
     }
 }

@@ -1,16 +1,21 @@
-//! An MQTT client that comes back: persistent sessions, QoS 0/1/2 and recovery from network outages.
-//!
-//! The engine in [`proto`] decides everything about MQTT; this crate drives it on tokio and gives it to
-//! applications. Rust programs use [`Client`]; the C and Python bindings stand on the same facade.
+#![doc = include_str!("../ARCHITECTURE.md")]
 
 mod client;
 mod dispatch;
+mod driver;
+mod ledger;
+mod pool;
+mod runtime;
+mod shared;
+mod transport;
 
 pub use client::Client;
-pub use dispatch::{Batch, Handler, Pool, Turn, Worker};
+pub use dispatch::{Batch, Handler, Turn};
+pub use pool::{Pool, Worker};
 pub use remqtt_proto as proto;
 pub use remqtt_proto::{
     ByteString, Bytes, Connected, Delivery, Disconnected, Error, ErrorCode, Event, Mark, Message, Next,
     Options, Outage, Outcome, Properties, PropertyId, PropertyValue, Publish, QoS, Reason, SessionState,
     State, Stats, Subscription, Ticket, Version, Who, Will,
 };
+pub use runtime::{after_fork_in_child, generation, now};

@@ -1,0 +1,388 @@
+//! One task per client: the only place where commands, socket, timer and engine meet.
+//!
+//! The task owns the engine and is a future written by hand: a round takes the commands, reads the socket once, looks
+//! at the clock, does what the engine wants done, writes what it wants written, and publishes the result. Rounds follow
+//! each other until nothing is left to do; after a few the task yields, so that a busy client does not starve others.
+//!
+//! Buffers belong to the thread, not to the client: an idle client owns neither a read nor a write buffer. Only what
+//! the socket did not take stays with its client.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use remqtt_proto::{
+    Attempt, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Outcome, Output,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use crate::runtime::now;
+use crate::shared::{Report, Shared};
+use crate::transport::{tcp, Endpoint};
+
+/// Rounds before the task yields to others.
+const ROUNDS: usize = 8;
+/// Commands of one round.
+const COMMANDS: usize = 1_024;
+/// Writes of one round; the engine fills about 64 KiB for each.
+const WRITES: usize = 4;
+const READ_BUFFER: usize = 64 << 10;
+/// How long an acknowledgement waits for others, and how many of them make it leave at once.
+const ACK_DELAY: Duration = Duration::from_millis(2);
+const ACK_BATCH: usize = 1_024;
+/// How long a connection that is hung up may take to send the rest and to hear the other side's end.
+const LINGER: Duration = Duration::from_secs(1);
+/// Longest sleep. The timers stand still while the machine sleeps and the engine's clock does not, so a deadline that
+/// passed meanwhile is noticed this late.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
+
+/// What a round needs and no client keeps.
+#[derive(Default)]
+struct Scratch {
+    read: Vec<u8>,
+    transmit: BytesMut,
+    events: VecDeque<Event>,
+    report: Report,
+}
+
+type Dialling = Pin<Box<dyn Future<Output = Result<TcpStream, Error>> + Send>>;
+
+enum Link {
+    Down,
+    Dialling(Attempt, Dialling),
+    Up(Attempt, TcpStream),
+}
+
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    engine: Engine,
+    link: Link,
+    /// Taken from the queue, not yet handed to the engine.
+    commands: VecDeque<Command>,
+    /// What the socket did not take.
+    unsent: BytesMut,
+    /// The last write failed; the reason follows with the last bytes that the other side sent.
+    write_failed: bool,
+    /// When the first of the acknowledgements that wait for others came.
+    acks_since: Option<Instant>,
+    sleep: Pin<Box<Sleep>>,
+    /// When `sleep` ends.
+    armed: Option<Instant>,
+    /// The engine said that nothing follows.
+    closed: bool,
+}
+
+impl Driver {
+    /// Must be called inside the runtime, for its timers.
+    pub(crate) fn new(shared: Arc<Shared>, engine: Engine) -> Driver {
+        Driver {
+            shared,
+            engine,
+            link: Link::Down,
+            commands: VecDeque::new(),
+            unsent: BytesMut::new(),
+            write_failed: false,
+            acks_since: None,
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            armed: None,
+            closed: false,
+        }
+    }
+
+    fn work(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        for _ in 0..ROUNDS {
+            let busy = self.round(cx, scratch);
+            if self.closed {
+                return Poll::Ready(());
+            }
+            if !busy && self.fall_asleep(cx) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// True if there may be more to do.
+    fn round(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
+        let now = now();
+        let mut busy = self.obey(now, scratch);
+        busy |= match self.link {
+            Link::Down => false,
+            Link::Dialling(..) => self.dialled(now, cx),
+            Link::Up(..) => self.receive(now, cx, scratch),
+        };
+        if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.engine.handle(now, Input::Timeout);
+            busy = true;
+        }
+        busy |= self.carry_out(now, scratch);
+        busy |= self.transmit(now, cx, scratch);
+        busy |= self.carry_out(now, scratch);
+        self.publish(scratch);
+        busy
+    }
+
+    /// Hands acknowledgements and commands to the engine.
+    fn obey(&mut self, now: Instant, scratch: &mut Scratch) -> bool {
+        let mut queue = self.shared.queue.lock();
+        if self.commands.is_empty() {
+            self.commands = std::mem::take(&mut queue.commands);
+        }
+        let mut acks = Vec::new();
+        if !queue.acks.is_empty() {
+            let since = *self.acks_since.get_or_insert(now);
+            if queue.acks_due || queue.acks.len() >= ACK_BATCH || now >= since + ACK_DELAY {
+                acks = std::mem::take(&mut queue.acks);
+                self.acks_since = None;
+            }
+        }
+        queue.acks_due = false;
+        drop(queue);
+        self.acknowledge(now, acks) | self.obey_commands(now, scratch)
+    }
+
+    fn acknowledge(&mut self, now: Instant, acks: Vec<Delivery>) -> bool {
+        let some = !acks.is_empty();
+        if some {
+            self.engine.handle(now, Input::Command(Command::Acknowledge(acks)));
+        }
+        some
+    }
+
+    fn obey_commands(&mut self, now: Instant, scratch: &mut Scratch) -> bool {
+        let handed_over = &mut scratch.report.handed_over;
+        let count = self.commands.len().min(COMMANDS);
+        for command in self.commands.drain(..count) {
+            if let Command::Publish(_, publish) = &command {
+                handed_over.messages += 1;
+                handed_over.bytes += publish.topic.len() + publish.payload.len();
+            }
+            self.engine.handle(now, Input::Command(command));
+        }
+        if self.commands.is_empty() {
+            self.commands = VecDeque::new();
+        }
+        count > 0
+    }
+
+    fn dialled(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let Link::Dialling(attempt, dialling) = &mut self.link else { return false };
+        let attempt = *attempt;
+        let Poll::Ready(result) = dialling.as_mut().poll(cx) else { return false };
+        match result {
+            Ok(stream) => {
+                self.link = Link::Up(attempt, stream);
+                self.write_failed = false;
+                self.engine.handle(now, Input::LinkUp(attempt));
+            }
+            Err(error) => self.link_down(now, attempt, error),
+        }
+        true
+    }
+
+    fn receive(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
+        let Link::Up(attempt, stream) = &mut self.link else { return false };
+        if !self.shared.inbox.wants_more() {
+            return false;
+        }
+        let attempt = *attempt;
+        scratch.read.resize(READ_BUFFER, 0);
+        let mut buffer = ReadBuf::new(&mut scratch.read);
+        let lost = match Pin::new(stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => "closed by the server".to_owned(),
+            Poll::Ready(Ok(())) => {
+                self.engine.handle(now, Input::Received(attempt, buffer.filled()));
+                return true;
+            }
+            Poll::Ready(Err(error)) => error.to_string(),
+        };
+        self.link_down(now, attempt, Error::new(ErrorCode::ConnectionLost, lost));
+        true
+    }
+
+    fn link_down(&mut self, now: Instant, attempt: Attempt, error: Error) {
+        self.link = Link::Down;
+        self.unsent = BytesMut::new();
+        self.engine.handle(now, Input::LinkDown(attempt, error));
+    }
+
+    /// Does what the engine wants done.
+    fn carry_out(&mut self, now: Instant, scratch: &mut Scratch) -> bool {
+        let mut busy = false;
+        while let Some(output) = self.engine.poll_output() {
+            busy = true;
+            match output {
+                Output::Dial(attempt, server) => self.dial(now, attempt, server),
+                Output::Hangup(attempt) => self.hang_up(now, attempt, scratch),
+                Output::Event(event) => self.note(event, scratch),
+            }
+        }
+        busy
+    }
+
+    fn dial(&mut self, now: Instant, attempt: Attempt, server: usize) {
+        let url = self.engine.options().servers.get(server).map_or("", String::as_str);
+        match Endpoint::parse(url) {
+            Ok(endpoint) => self.link = Link::Dialling(attempt, Box::pin(tcp::dial(endpoint))),
+            Err(error) => self.link_down(now, attempt, error),
+        }
+    }
+
+    /// Lets the rest go out in the background: the next attempt must not wait for a peer that is silent.
+    fn hang_up(&mut self, now: Instant, attempt: Attempt, scratch: &mut Scratch) {
+        if let Link::Up(_, stream) = std::mem::replace(&mut self.link, Link::Down) {
+            let mut rest = std::mem::take(&mut self.unsent);
+            self.engine.poll_transmit(now, &mut scratch.transmit);
+            rest.unsplit(scratch.transmit.split());
+            if let Ok(sent) = stream.try_write(&rest) {
+                rest.advance(sent);
+            }
+            tokio::spawn(tokio::time::timeout(LINGER, end(stream, rest)));
+        }
+        self.link_down(now, attempt, Error::new(ErrorCode::ConnectionLost, "closed by this client"));
+    }
+
+    /// Records what an event means for the handles, and queues it for the application.
+    fn note(&mut self, event: Event, scratch: &mut Scratch) {
+        match &event {
+            Event::Completed(ticket, Outcome::Failed(error, _)) => {
+                scratch.report.completed.push((*ticket, Some(error.clone())));
+            }
+            Event::Completed(ticket, _) => scratch.report.completed.push((*ticket, None)),
+            Event::Recovered(outage) => scratch.report.outages.push((**outage).clone()),
+            Event::Closed => self.closed = true,
+            _ => {}
+        }
+        scratch.events.push_back(event);
+    }
+
+    /// Writes until the engine or the socket has enough.
+    fn transmit(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
+        let Link::Up(attempt, stream) = &mut self.link else { return false };
+        if self.write_failed {
+            return false;
+        }
+        let mut busy = false;
+        for _ in 0..WRITES {
+            if self.unsent.is_empty() {
+                self.engine.poll_transmit(now, &mut scratch.transmit);
+                self.unsent = std::mem::take(&mut scratch.transmit);
+                if self.unsent.is_empty() {
+                    scratch.transmit = std::mem::take(&mut self.unsent);
+                    break;
+                }
+            }
+            busy = true;
+            match write_all(stream, cx, &mut self.unsent) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) => {
+                    scratch.transmit = std::mem::take(&mut self.unsent);
+                    scratch.transmit.clear();
+                    self.engine.handle(now, Input::Flushed(*attempt));
+                }
+                Poll::Ready(Err(_)) => {
+                    // What the server said last is still to be read, and so is the end of the connection.
+                    self.write_failed = true;
+                    self.unsent = BytesMut::new();
+                    return true;
+                }
+            }
+        }
+        busy
+    }
+
+    /// Publishes what happened: first to those who wait or look, then to whoever gets the events.
+    fn publish(&mut self, scratch: &mut Scratch) {
+        self.shared.settle(&self.engine, &mut scratch.report);
+        if !scratch.events.is_empty() {
+            self.shared.inbox.deliver(&self.shared, &mut scratch.events);
+        }
+    }
+
+    /// Prepares to be woken. False if there is something to do after all.
+    fn fall_asleep(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = now();
+        let engine = self.engine.poll_timeout().map(|(at, _)| at);
+        let acks = self.acks_since.map(|since| since + ACK_DELAY);
+        let until = [engine, acks].into_iter().flatten().min().unwrap_or(Instant(u64::MAX));
+        let until = until.min(now + LONGEST_SLEEP);
+        if until <= now {
+            return false;
+        }
+        // An alarm that is early costs a look at the clock, setting it costs more: it is left alone where it can be.
+        if self.armed.is_none_or(|armed| armed > until) {
+            self.sleep.as_mut().reset(tokio::time::Instant::now() + until.since(now));
+            self.armed = Some(until);
+        }
+        if self.sleep.as_mut().poll(cx).is_ready() {
+            self.armed = None;
+            return false;
+        }
+        let mut queue = self.shared.queue.lock();
+        if !queue.commands.is_empty()
+            || queue.acks_due
+            || (self.acks_since.is_none() && !queue.acks.is_empty())
+        {
+            return false;
+        }
+        queue.sleeper = Some(cx.waker().clone());
+        drop(queue);
+        !self.shared.inbox.may_resume()
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let work = || SCRATCH.with_borrow_mut(|scratch| self.work(cx, scratch));
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(poll) => poll,
+            Err(panic) => {
+                SCRATCH.take();
+                self.link = Link::Down;
+                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                self.shared.fail(&Error::new(ErrorCode::Panic, text));
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+fn write_all(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<()>> {
+    while !bytes.is_empty() {
+        match Pin::new(&mut *stream).poll_write(cx, bytes) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(sent)) => bytes.advance(sent),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Sends the rest and the end of the stream, then reads to the other side's end: closing a socket that has unread
+/// bytes resets the connection, and the reset can overtake our last packet.
+async fn end(mut stream: TcpStream, rest: BytesMut) -> io::Result<()> {
+    stream.write_all(&rest).await?;
+    stream.shutdown().await?;
+    let mut ignored = [0; 1_024];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(())
+}
