@@ -48,7 +48,8 @@ impl Engine {
     }
 
     fn write_control(&mut self, buffer: &mut BytesMut) {
-        let Some(link) = &mut self.link else { return };
+        // Nothing follows a DISCONNECT. [MQTT-3.14.4-2]
+        let Some(link) = self.link.as_mut().filter(|link| link.phase != LinkPhase::Left) else { return };
         buffer.extend_from_slice(&link.control);
         if link.control.capacity() > CONTROL_KEPT {
             link.control = BytesMut::new();

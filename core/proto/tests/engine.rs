@@ -172,6 +172,17 @@ fn stopping_lets_what_was_published_before_leave_first() {
 }
 
 #[test]
+fn nothing_follows_a_disconnect_not_even_an_answer() {
+    let mut bench = connected();
+    bench.command(Command::Stop(Default::default()));
+    let mut farewell = BytesMut::new();
+    bench.engine.poll_transmit(bench.now, &mut farewell);
+    assert_eq!(farewell[..], [0xE0, 0]);
+    bench.receive(&[0x62, 2, 0, 9]);
+    assert_eq!(bench.sent(), [], "the PUBREL stays unanswered");
+}
+
+#[test]
 fn a_start_during_the_farewell_connects_again_after_it() {
     let mut bench = connected();
     bench.command(Command::Stop(Default::default()));
