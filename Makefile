@@ -33,7 +33,7 @@ python: setup
 
 test: test-rust test-python test-c test-readme
 test-rust: setup
-	@$(QUIET) test-rust $(CARGO) test --workspace --exclude remqtt-demo
+	@$(QUIET) test-rust $(CARGO) test --workspace
 test-python: python
 	@if [ -d tests/python ]; then $(QUIET) test-python $(PY) -m pytest -q tests/python; fi
 test-c: lib
@@ -53,6 +53,14 @@ check: setup
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
 .PHONY: help setup lib python test test-rust test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+
+# The C subscriber is linked against the library of this tree, as any user's program would be.
+LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
+
+demo: lib python
+	@$(QUIET) build-demo $(CARGO) build --release -p remqtt-demo
+	@$(CC) -O2 -Wall -Wextra -o $(TARGET)/release/demo-subscriber tests/demo/subscriber.c $(LINK)
+	@$(TARGET)/release/remqtt-demo $(if $(BROKER),--broker $(BROKER))
 
 install:
 	@CARGO="$(CARGO)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ffi/install.sh

@@ -1,2 +1,217 @@
-//! The demo.
-fn main() {}
+//! The demo of remqtt: outages made to order, remqtt beside paho-mqtt, one table.
+//!
+//!     remqtt-demo [--broker mosquitto|rumqttd|mqtt://host:port] [--only remqtt|paho]
+//!     remqtt-demo probe [--broker ...]     does the broker itself keep the guarantee?
+//!
+//! Exit status: 0 the guarantee held, 1 remqtt broke it, 2 the demo could not run, 3 the broker broke it.
+
+mod broker;
+mod child;
+mod clock;
+mod outage;
+mod packet;
+mod probe;
+mod proxy;
+mod publisher;
+mod raw;
+mod subscriber;
+mod table;
+mod tap;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{signal, SignalKind};
+use tokio::sync::watch;
+use tokio::time::{sleep, Instant};
+
+use publisher::Source;
+use subscriber::{Library, Programs, Subscriber};
+use table::Outcome;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let work = async {
+        match arguments.first().map(String::as_str) {
+            Some("probe") => probe(&arguments).await,
+            _ => demo(&arguments).await,
+        }
+    };
+    // Everything that has to be ended is owned by `work`: dropping it ends every child.
+    let result = tokio::select! {
+        result = work => result,
+        name = interrupted() => Err(io::Error::other(name)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("remqtt-demo: {error}");
+        ExitCode::from(2)
+    })
+}
+
+async fn interrupted() -> &'static str {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return "cannot listen to signals";
+    };
+    tokio::select! {
+        _ = interrupt.recv() => "interrupted",
+        _ = terminate.recv() => "terminated",
+    }
+}
+
+fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    let at = arguments.iter().position(|a| a == name)?;
+    arguments.get(at + 1).map(String::as_str)
+}
+
+async fn probe(arguments: &[String]) -> io::Result<ExitCode> {
+    let broker = broker::start(option(arguments, "--broker")).await?;
+    let kept = judge(&broker).await?;
+    Ok(ExitCode::from(if kept { 0 } else { 3 }))
+}
+
+/// Asks the broker whether it keeps its half of the bargain.
+async fn judge(broker: &broker::Broker) -> io::Result<bool> {
+    let verdicts = probe::probe(&broker.address).await?;
+    println!("{} at {}:", broker.name, broker.address);
+    for verdict in &verdicts {
+        match &verdict.answer {
+            Ok(()) => println!("    yes  {}", verdict.question),
+            Err(why) => println!("    NO   {}: {why}", verdict.question),
+        }
+    }
+    Ok(verdicts.iter().all(|v| v.answer.is_ok()))
+}
+
+async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
+    let started = Instant::now();
+    let broker = broker::start(option(arguments, "--broker")).await?;
+    judge(&broker).await?;
+    let run = format!("remqtt-demo-{}", clock::now());
+    let (proxies, state) = watch::channel(proxy::State::open());
+    let mut subscribers = subscribers(arguments)?;
+    let programs = programs()?;
+    for subscriber in &mut subscribers {
+        let (address, tap) = (broker.address.clone(), subscriber.tap.clone());
+        tokio::spawn(proxy::serve(subscriber.port, address, state.clone(), tap));
+        subscriber.start(&programs, &run)?;
+    }
+    subscribed(&subscribers, &programs.logs).await?;
+    let source = Arc::<Source>::default();
+    let publisher = tokio::spawn(publisher::run(broker.address.clone(), run.clone(), source.clone()));
+    println!(
+        "{} subscribers, {} messages a second, {} faults",
+        subscribers.len(),
+        publisher::RATE,
+        outage::FAULTS.len()
+    );
+    sleep(Duration::from_secs(1)).await;
+
+    let mut episodes = Vec::new();
+    for (number, fault) in outage::FAULTS.iter().enumerate() {
+        println!(
+            "[{:>5.1} s] {}/{} {}",
+            started.elapsed().as_secs_f64(),
+            number + 1,
+            outage::FAULTS.len(),
+            fault.name
+        );
+        let episode = outage::inject(fault, &proxies).await;
+        outage::settle(&subscribers, &source, &episode, Duration::from_secs(75)).await;
+        episodes.push(episode);
+    }
+    source.stop.store(true, Ordering::Relaxed);
+    publisher.await.map_err(io::Error::other)??;
+    drained(&subscribers, &source).await;
+    let outcome = table::print(&subscribers, &episodes, &source);
+    table::print_ratio(&subscribers, &episodes);
+    println!("{:.0} s in all.", started.elapsed().as_secs_f64());
+    Ok(if subscribers.iter().any(|s| s.library.ours()) { verdict(outcome) } else { ExitCode::SUCCESS })
+}
+
+fn verdict(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Kept => {
+            println!("remqtt lost nothing, and doubled nothing on QoS 2.");
+            ExitCode::SUCCESS
+        }
+        Outcome::Broken => {
+            println!("FAILED: remqtt did not keep its guarantee; see the table.");
+            ExitCode::from(1)
+        }
+        Outcome::Void => {
+            println!("VOID: the broker itself lost or doubled messages; see the table.");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn subscribers(arguments: &[String]) -> io::Result<Vec<Subscriber>> {
+    let only = option(arguments, "--only");
+    let mut subscribers: Vec<Subscriber> = Vec::new();
+    for library in [Library::RemqttPython, Library::RemqttC, Library::Paho] {
+        if only.is_some_and(|only| (only == "remqtt") != library.ours()) {
+            continue;
+        }
+        for qos in [1, 2] {
+            let taken = |port| subscribers.iter().any(|s| s.port == port);
+            let mut port = broker::free_port()?;
+            while taken(port) {
+                port = broker::free_port()?;
+            }
+            subscribers.push(Subscriber::new(library, qos, port));
+        }
+    }
+    Ok(subscribers)
+}
+
+fn programs() -> io::Result<Programs> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let here = std::env::current_exe()?;
+    let built = here.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    let logs = built.join("demo-logs");
+    std::fs::create_dir_all(&logs)?;
+    Ok(Programs {
+        python: root.join(".venv/bin/python"),
+        script: root.join("tests/demo/subscriber.py"),
+        c: built.join("demo-subscriber"),
+        logs,
+    })
+}
+
+/// Waits until every subscription is granted: from then on every message counts.
+async fn subscribed(subscribers: &[Subscriber], logs: &Path) -> io::Result<()> {
+    let end = Instant::now() + Duration::from_secs(20);
+    for subscriber in subscribers {
+        while !subscriber.report.lock().is_ok_and(|r| r.subscribed) {
+            if Instant::now() > end || subscriber.report.lock().is_ok_and(|r| r.ended) {
+                let name = subscriber.name();
+                return Err(io::Error::other(format!("{name} did not subscribe; see {}", logs.display())));
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until everything has arrived everywhere, or nothing more comes.
+async fn drained(subscribers: &[Subscriber], source: &Source) {
+    let total = source.sent.load(Ordering::Relaxed) as usize * subscribers.len();
+    let (mut before, mut quiet_since) = (0, Instant::now());
+    loop {
+        let now: usize = subscribers.iter().filter_map(|s| s.report.lock().ok().map(|r| r.times.len())).sum();
+        if now != before {
+            (before, quiet_since) = (now, Instant::now());
+        }
+        if now >= total || quiet_since.elapsed() > Duration::from_secs(5) {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}

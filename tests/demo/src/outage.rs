@@ -1,0 +1,117 @@
+//! The faults, and what each subscriber made of them.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, Instant};
+
+use crate::clock;
+use crate::proxy::{Cut, Path, State};
+use crate::publisher::{Source, RATE};
+use crate::subscriber::Subscriber;
+
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
+    path: Path,
+    cut: Option<Cut>,
+    length: Duration,
+}
+
+const fn fault(name: &'static str, path: Path, cut: Option<Cut>, length_ms: u64) -> Fault {
+    Fault { name, path, cut, length: Duration::from_millis(length_ms) }
+}
+
+pub(crate) const RESET: &str = "connection reset";
+
+/// The reset comes three times: its row shows medians. The silent path comes last, since whoever trusts the keep alive alone
+/// needs a minute to leave it.
+pub(crate) const FAULTS: &[Fault] = &[
+    fault(RESET, Path::Open, Some(Cut::Reset), 0),
+    fault(RESET, Path::Open, Some(Cut::Reset), 0),
+    fault(RESET, Path::Open, Some(Cut::Reset), 0),
+    fault("orderly close", Path::Open, Some(Cut::Orderly), 0),
+    fault("refused 1 s", Path::Refused, Some(Cut::Reset), 1000),
+    fault("refused 3 s", Path::Refused, Some(Cut::Reset), 3000),
+    fault("swallowed 2 s", Path::Swallowed, None, 2000),
+    fault("accepted, silent 2 s", Path::Silent, Some(Cut::Reset), 2000),
+];
+
+/// One fault as it happened, on CLOCK_MONOTONIC.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Episode {
+    pub(crate) name: &'static str,
+    pub(crate) start: u64,
+    /// When the network was back.
+    pub(crate) back: u64,
+}
+
+/// What one subscriber made of one episode; None: it did not happen before `until`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recovery {
+    pub(crate) notice_ms: Option<f64>,
+    pub(crate) first_message_ms: Option<f64>,
+}
+
+/// Applies the fault to all proxies at once and returns when it is over.
+pub(crate) async fn inject(fault: &Fault, proxies: &watch::Sender<State>) -> Episode {
+    let start = clock::now();
+    proxies.send_modify(|state| {
+        state.path = fault.path;
+        if let Some(cut) = fault.cut {
+            state.cut = cut;
+            state.cuts += 1;
+        }
+    });
+    if fault.length.is_zero() {
+        return Episode { name: fault.name, start, back: start };
+    }
+    sleep(fault.length).await;
+    let back = clock::now();
+    proxies.send_modify(|state| state.path = Path::Open);
+    Episode { name: fault.name, start, back }
+}
+
+pub(crate) fn recovery(subscriber: &Subscriber, episode: &Episode, until: u64) -> Recovery {
+    let (Ok(report), Ok(tap)) = (subscriber.report.lock(), subscriber.tap.lock()) else {
+        return Recovery { notice_ms: None, first_message_ms: None };
+    };
+    let down = report.downs.iter().find(|t| **t >= episode.start && **t < until);
+    let from = report.messages.partition_point(|(stamp, _)| *stamp <= episode.back);
+    let mut later = report.messages[from..].iter().take_while(|(stamp, _)| *stamp < until);
+    let first = later.find(|(stamp, seq)| tap.offered_between(*seq, episode.back, *stamp));
+    Recovery {
+        notice_ms: down.map(|stamp| clock::ms(episode.start, *stamp)),
+        first_message_ms: first.map(|(stamp, _)| clock::ms(episode.back, *stamp)),
+    }
+}
+
+fn caught_up(subscriber: &Subscriber, source: &Source) -> bool {
+    let sent = source.sent.load(std::sync::atomic::Ordering::Relaxed);
+    subscriber.report.lock().is_ok_and(|r| r.ended || r.times.len() as u64 + RATE / 4 >= sent)
+}
+
+/// Waits until every subscriber has recovered and caught up, and tells each one's time as it comes.
+pub(crate) async fn settle(
+    subscribers: &[Subscriber],
+    source: &Source,
+    episode: &Episode,
+    patience: Duration,
+) {
+    let end = Instant::now() + patience;
+    let mut waiting: Vec<&Subscriber> = subscribers.iter().collect();
+    while !waiting.is_empty() && Instant::now() < end {
+        sleep(Duration::from_millis(20)).await;
+        waiting.retain(|subscriber| {
+            let recovery = recovery(subscriber, episode, u64::MAX);
+            let (Some(ms), true) = (recovery.first_message_ms, caught_up(subscriber, source)) else {
+                return true;
+            };
+            println!("         {:<22} first message after {ms:>8.1} ms", subscriber.name());
+            false
+        });
+    }
+    for subscriber in waiting {
+        println!("         {:<22} not back after {} s", subscriber.name(), patience.as_secs());
+    }
+    sleep(Duration::from_millis(500)).await;
+}
