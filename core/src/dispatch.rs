@@ -261,6 +261,13 @@ impl<'a> Batch<'a> {
         Some(event)
     }
 
+    /// The message that `next` just gave is acknowledged by [`Client::acknowledge`], not by taking the next event.
+    pub fn keep_last(&mut self) {
+        if let InHand::Message(_) = self.in_hand {
+            self.in_hand = InHand::Nothing;
+        }
+    }
+
     /// How many events are left.
     pub fn len(&self) -> usize {
         self.events.len()

@@ -1,0 +1,388 @@
+//! The builder: core's `Options` and the functions to call.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+use remqtt_core::{Error, ErrorCode, Options, Will};
+
+use crate::arguments::{by_mut, c_text, flag, qos, remqtt_bytes, remqtt_str};
+use crate::boundary::{boundary, status};
+use crate::callbacks::{remqtt_drop_fn, remqtt_message_fn, remqtt_recovered_fn, remqtt_state_fn, Callback};
+use crate::props::{self, remqtt_props};
+use crate::status::remqtt_status;
+
+/// What a client is made from. One thread at a time. remqtt_client_new copies it: several clients can be made from
+/// one config, and it can be changed or freed at any time.
+pub struct remqtt_config {
+    pub(crate) options: Options,
+    pub(crate) callbacks: Callbacks,
+    /// Callbacks run in remqtt_client_dispatch instead of on the library's threads.
+    pub(crate) poll: bool,
+}
+
+/// The functions of a client; shared with the config and the other clients made from it.
+#[derive(Clone, Default)]
+pub(crate) struct Callbacks {
+    pub(crate) state: Option<Arc<Callback<remqtt_state_fn>>>,
+    pub(crate) message: Option<Arc<Callback<remqtt_message_fn>>>,
+    pub(crate) recovered: Option<Arc<Callback<remqtt_recovered_fn>>>,
+}
+
+/// Changes a config.
+///
+/// # Safety
+/// `config` is NULL or alive and used by this thread only.
+unsafe fn change(
+    config: *mut remqtt_config,
+    how: impl FnOnce(&mut remqtt_config) -> Result<(), Error>,
+) -> remqtt_status {
+    // SAFETY: the caller's promise is ours.
+    status(|| how(unsafe { by_mut(config, "config") }?))
+}
+
+/// A config with every option at its default, to be freed with remqtt_config_free. NULL only when memory is out.
+/// Any thread.
+#[no_mangle]
+pub extern "C" fn remqtt_config_new() -> *mut remqtt_config {
+    boundary(
+        |_| std::ptr::null_mut(),
+        || {
+            let callbacks = Callbacks::default();
+            Ok(Box::into_raw(Box::new(remqtt_config { options: Options::default(), callbacks, poll: false })))
+        },
+    )
+}
+
+/// Frees a config. Clients made from it live on. NULL is allowed.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
+    boundary(
+        |_| (),
+        || {
+            if !config.is_null() {
+                // SAFETY: it came from `remqtt_config_new`, and the caller gives it up.
+                drop(unsafe { Box::from_raw(config) });
+            }
+            Ok(())
+        },
+    )
+}
+
+/// Sets an option from text. Numbers are decimal, times are milliseconds unless the key says otherwise, booleans
+/// are true or false. Both strings are NUL-terminated and copied.
+/// REMQTT_E_INVALID_OPTION: no such key, or the value is out of its range; remqtt_last_error says which.
+///
+///   client_id: text; default empty
+///     Client identifier. Empty: one is made from the seed when the client is created and kept for its
+///     life, so that its session survives every outage.
+///   protocol_version: one of 4 5; default 5
+///     Protocol version: 4 is MQTT 3.1.1, 5 is MQTT 5. Default 5: only there can a client open the
+///     server's send window, and an outage's backlog drains at window per round trip.
+///   clean_start: boolean; default false
+///     Ask the server for a fresh session: on MQTT 5 at the first connection only, because a session
+///     that outlives an outage is what this client is for; on MQTT 3.1.1 at every connection, because
+///     there the flag also says what happens to the session afterwards. Default off.
+///   session_expiry: integer, 0 to 4294967295; default 86400
+///     MQTT 5 session expiry interval in seconds, 0 = ends with the connection, 4294967295 = never
+///     ends. Default one day: longer than most outages, and no broker keeps it for ever. [MQTT5
+///     3.1.2.11.2]
+///   keepalive: integer, 0 to 65535; default 60
+///     Keep alive in seconds: after that long without sending, PINGREQ is sent; 0 = off. Default 60, as
+///     the servers' documents suggest; an MQTT 5 server may override it for a connection.
+///     [MQTT-3.1.2-21]
+///   ping_timeout: milliseconds, 1 to 3600000; default 5000
+///     How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
+///     Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
+///   connect_timeout: milliseconds, 1 to 3600000; default 5000
+///     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
+///   reconnect_min_delay: milliseconds, 0 to 86400000; default 100
+///     Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable
+///     connection is lost is always made at once. Default 100: a restarting server is back within a few
+///     of them.
+///   reconnect_max_delay: milliseconds, 0 to 86400000; default 30000
+///     Largest delay between attempts, in milliseconds; each is drawn between the smallest delay and a
+///     bound that doubles up to this. Default 30000.
+///   refused_min_delay: milliseconds, 0 to 86400000; default 10000
+///     Smallest delay after a refusal that is unlikely to pass by itself (credentials, client
+///     identifier, taken over), in milliseconds. Default 10000: a wrong password must not hammer the
+///     server.
+///   stable_after: milliseconds, 0 to 86400000; default 5000
+///     How long a connection must last, in milliseconds, before its loss starts the schedule anew.
+///     Default 5000: a link that flaps faster keeps its backoff.
+///   max_inflight: integer, 1 to 65535; default 1024
+///     Most QoS 1 and 2 publishes in flight; the server's receive maximum also bounds it. Default 1024:
+///     at 50 ms of round trip 20,000 messages a second.
+///   receive_maximum: integer, 1 to 65535; default 65535
+///     MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
+///     Default 65535; what bounds memory is `receive_buffer`.
+///   receive_buffer: integer, 1 to 1099511627776; default 16777216
+///     Bytes of received messages that may wait for the application before the socket is no longer
+///     read. Default 16 MiB.
+///   maximum_packet_size: integer, 16 to 268435460; default 268435460
+///     Largest packet we accept, in bytes. MQTT 5 tells the server. Default the protocol's largest: a
+///     smaller bound turns one large message into a connection that dies at every redelivery.
+///   topic_alias_maximum: integer, 0 to 65535; default 0
+///     MQTT 5 topic aliases that the server may use towards us. Default 0: few servers do, and each
+///     costs a topic.
+///   backlog_messages: integer, 1 to 1099511627776; default 1000000
+///     Most messages that wait for their first sending. Default 1,000,000.
+///   backlog_bytes: integer, 1 to 1099511627776; default 268435456
+///     Most bytes (topics and payloads) that wait for their first sending. Default 256 MiB.
+///   backlog_when_full: one of refuse drop_oldest drop_newest; default refuse
+///     What happens to a publish that finds the backlog full: refuse, drop_oldest or drop_newest.
+///     Default refuse: nothing accepted is ever dropped unasked.
+///   queue_qos0_offline: boolean; default true
+///     Queue QoS 0 publishes while there is no connection. Default on; off refuses them with
+///     `NotConnected`.
+///   lost_session_publishes: one of resend fail; default resend
+///     Unacknowledged publishes when the server lost the session: resend or fail. Default resend.
+///   lost_session_subscriptions: one of restore forget; default restore
+///     Subscriptions when the server lost the session: restore or forget. Default restore.
+///   manual_ack: boolean; default false
+///     Acknowledge received messages by call instead of when the message callback returns. Default off.
+///   reconnect: boolean; default true
+///     Try again by itself after a connection is lost or refused. Default on.
+///   dispatch: one of thread poll; default thread
+///     Where callbacks run: on threads of the library, or in remqtt_client_dispatch.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_set(
+    config: *mut remqtt_config,
+    key: *const c_char,
+    value: *const c_char,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        // SAFETY: the header's rule for NUL-terminated strings.
+        match unsafe { (c_text(key, "key")?, c_text(value, "value")?) } {
+            ("dispatch", "thread") => config.poll = false,
+            ("dispatch", "poll") => config.poll = true,
+            ("dispatch", _) => {
+                return Err(Error::new(ErrorCode::InvalidOption, "dispatch is thread or poll"))
+            }
+            (key, value) => config.options.set(key, value)?,
+        }
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Appends a server: a NUL-terminated URL as in `mqtt://host:1883`. Servers are tried in their order. What is wrong
+/// with a URL is told by remqtt_client_new.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_add_server(
+    config: *mut remqtt_config,
+    url: *const c_char,
+) -> remqtt_status {
+    let add = |config: &mut remqtt_config| {
+        // SAFETY: the header's rule for NUL-terminated strings.
+        config.options.servers.push(unsafe { c_text(url, "url") }?.into());
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, add) }
+}
+
+/// Sets the client identifier: `length` bytes of UTF-8. Empty: the library makes one and keeps it for the client's
+/// life, not longer.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_set_client_id(
+    config: *mut remqtt_config,
+    id: *const c_char,
+    length: usize,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        // SAFETY: the header's rule for texts.
+        config.options.client_id = unsafe { remqtt_str { ptr: id, len: length }.read("id") }?;
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets user name and password. The password may hold any bytes. A `ptr` of NULL means that there is none; an empty
+/// one is sent as such.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_set_credentials(
+    config: *mut remqtt_config,
+    user: remqtt_str,
+    password: remqtt_bytes,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        // SAFETY: the header's rule for texts and bytes.
+        let (name, secret) = unsafe { (user.read("user")?, password.read("password")?) };
+        config.options.username = (!user.ptr.is_null()).then_some(name);
+        config.options.password = (!password.ptr.is_null()).then_some(secret);
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets `clean_start` (0 or 1) and `session_expiry` (seconds; 0 = ends with the connection, 4294967295 = never).
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_set_session(
+    config: *mut remqtt_config,
+    clean_start: u8,
+    expiry_s: u32,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        config.options.clean_start = flag(clean_start, "clean_start")?;
+        config.options.session_expiry = expiry_s;
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets the smallest and the largest delay between attempts, in milliseconds. The first attempt after a stable
+/// connection is lost is always made at once.
+/// REMQTT_E_INVALID_OPTION: out of range.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_set_reconnect(
+    config: *mut remqtt_config,
+    min_ms: u32,
+    max_ms: u32,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        config.options.set("reconnect_min_delay", &min_ms.to_string())?;
+        config.options.set("reconnect_max_delay", &max_ms.to_string())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets the last will: topic, payload, QoS (0 to 2), retain flag (0 or 1) and MQTT 5 properties (NULL = none), the
+/// Will Delay Interval (0x18, seconds) among them. All are copied.
+/// REMQTT_E_INVALID_QOS, REMQTT_E_INVALID_ARGUMENT here; what is wrong with the topic is told by remqtt_client_new.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_set_will(
+    config: *mut remqtt_config,
+    topic: remqtt_str,
+    payload: remqtt_bytes,
+    qos_level: u8,
+    retain: u8,
+    props: *const remqtt_props,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        // SAFETY: the header's rules for texts, bytes and property lists.
+        let (topic, payload, properties) =
+            unsafe { (topic.read("topic")?, payload.read("payload")?, props::copy(props)) };
+        let (qos, retain) = (qos(qos_level)?, flag(retain, "retain")?);
+        config.options.will = Some(Will { topic, payload, qos, retain, properties });
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets MQTT 5 CONNECT properties beyond those that have an option; those given here win. NULL removes them.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_set_connect_props(
+    config: *mut remqtt_config,
+    props: *const remqtt_props,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        // SAFETY: the header's rule for property lists.
+        config.options.connect_properties = unsafe { props::copy(props) };
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets the function for changes of the connection's state. A later call replaces the function; `drop` (may be NULL) runs when it
+/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
+/// is not taken. On failure `user` is not taken either.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_on_state(
+    config: *mut remqtt_config,
+    function: remqtt_state_fn,
+    user: *mut c_void,
+    drop: remqtt_drop_fn,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        config.callbacks.state = function.map(|_| Arc::new(Callback::new(function, user, drop)));
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets the function for messages. Without one they are acknowledged and forgotten. A later call replaces the function; `drop` (may be NULL) runs when it
+/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
+/// is not taken. On failure `user` is not taken either.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_on_message(
+    config: *mut remqtt_config,
+    function: remqtt_message_fn,
+    user: *mut c_void,
+    drop: remqtt_drop_fn,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        config.callbacks.message = function.map(|_| Arc::new(Callback::new(function, user, drop)));
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets the function for the end of outages. A later call replaces the function; `drop` (may be NULL) runs when it
+/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
+/// is not taken. On failure `user` is not taken either.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_on_recovered(
+    config: *mut remqtt_config,
+    function: remqtt_recovered_fn,
+    user: *mut c_void,
+    drop: remqtt_drop_fn,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        config.callbacks.recovered = function.map(|_| Arc::new(Callback::new(function, user, drop)));
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+#[cfg(test)]
+mod tests {
+    use remqtt_core::proto::OptionRow;
+    use remqtt_core::Options;
+
+    const DISPATCH: &str =
+        "///   dispatch: one of thread poll; default thread\n///     Where callbacks run: on threads \
+        of the library, or in remqtt_client_dispatch.\n";
+
+    /// A row of the table as the documentation of `remqtt_config_set` shows it.
+    fn row(row: &OptionRow) -> String {
+        let range = row.range.map_or(String::new(), |(low, high)| format!(", {low} to {high}"));
+        let default = Options::default().show(row.key).unwrap();
+        let default = if default.is_empty() { "empty".into() } else { default };
+        let mut text = format!("///   {}: {}{range}; default {default}\n///    ", row.key, row.kind);
+        let mut width = 8;
+        for word in row.doc.split_whitespace() {
+            if width + 1 + word.len() > 105 {
+                text.push_str("\n///    ");
+                width = 8;
+            }
+            width += 1 + word.len();
+            text.push(' ');
+            text.push_str(word);
+        }
+        text + "\n"
+    }
+
+    #[test]
+    fn the_documentation_of_the_setter_lists_every_option() {
+        let expected: String = Options::TABLE.iter().map(row).chain([DISPATCH.into()]).collect();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config.rs");
+        let source = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = source.split_once("///\n///   ").unwrap();
+        let after = rest.split_once("\n#[no_mangle]").unwrap().1;
+        let wanted = format!("{before}///\n{expected}#[no_mangle]{after}");
+        if std::env::var_os("REMQTT_WRITE").is_some() {
+            std::fs::write(path, &wanted).unwrap();
+        }
+        assert!(std::fs::read_to_string(path).unwrap() == wanted, "REMQTT_WRITE=1 rewrites the table");
+    }
+}

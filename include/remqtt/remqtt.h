@@ -1,0 +1,1290 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * remqtt: an MQTT client that comes back. The C API, version 0: it may still change (SONAME libremqtt.so.0).
+ *
+ *     remqtt_config *config = remqtt_config_new();
+ *     remqtt_config_add_server(config, "mqtt://localhost:1883");
+ *     remqtt_config_on_message(config, on_message, NULL, NULL);
+ *     remqtt_client *client = NULL;
+ *     if (remqtt_client_new(config, &client) != REMQTT_OK) ...
+ *     remqtt_config_free(config);
+ *     remqtt_client_start(client);
+ *     ...
+ *     remqtt_client_close(client, 5000);
+ *     remqtt_client_free(client);
+ *
+ * RULES FOR ALL FUNCTIONS
+ *
+ * Status. A remqtt_status is REMQTT_OK (0) or a negative REMQTT_E_... number; remqtt_last_error has the words for
+ * the last failure of the thread. Only the codes that say something special about a function are named with it; any
+ * of them can return REMQTT_E_INVALID_ARGUMENT (a NULL that is not allowed, text that is no UTF-8, a flag other
+ * than 0 and 1), REMQTT_E_FORKED and REMQTT_E_PANIC (a defect of the library, caught at its border).
+ *
+ * Ownership. You free what a function whose name ends in _new or _ref gave you, with the _free of the same name,
+ * and nothing else; the library never asks for free(). Everything that is passed in is copied before the call
+ * returns. Pointers that a callback gets live until it returns; use the _ref functions to keep what they point to.
+ * NULL handles are errors, never crashes; freeing NULL does nothing. Using a handle after giving its last reference
+ * back is an error that nothing can catch.
+ *
+ * Threads. Clients and messages: every function from any thread at any time, as long as a reference lives for the
+ * time of the call. Configs and property lists: one thread at a time.
+ *
+ * Callbacks. Each registration is a function, a `user` pointer that it gets back, and a `drop` function, which is
+ * called once with `user` after the last call; both must accept any thread. The callbacks of one client come one
+ * at a time and in order, those of different clients may overlap. No lock of the library is held meanwhile: every
+ * function can be called in every callback, freeing and stopping the client included; those that wait return
+ * REMQTT_E_DEADLOCK there. A callback that takes long holds up nothing but the callbacks of its client: keep alive,
+ * reconnecting and other clients go on. A callback must not leave by longjmp or by a C++ exception.
+ *
+ * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush and _dispatch wait, all of them for at most the
+ * milliseconds that they are given (close: plus a stated grace).
+ *
+ * Structs that begin with `size_t size` grow by fields at their end. Start from the _INIT macro, which sets the
+ * size. A library that is older than your header accepts the struct while its new fields are zero.
+ *
+ * Processes. After fork() the child must leave the parent's clients alone: calls on them return REMQTT_E_FORKED and
+ * freeing them does nothing; it can make clients of its own. Nothing may be called in a signal handler. The library
+ * blocks all signals in its threads, leaves the handlers alone, and does not raise SIGPIPE. It stays loaded after
+ * dlclose(). exit() with live clients is safe and does not wait for them.
+ */
+
+#ifndef REMQTT_H
+#define REMQTT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Grows by one with each function, field or constant that is added to the header.
+ */
+#define REMQTT_ABI_VERSION 1
+
+/**
+ * State of the connection: not started, or stopped.
+ */
+#define REMQTT_STATE_STOPPED 0
+
+/**
+ * State of the connection: an attempt is under way.
+ */
+#define REMQTT_STATE_CONNECTING 1
+
+/**
+ * State of the connection: the server accepted it.
+ */
+#define REMQTT_STATE_CONNECTED 2
+
+/**
+ * State of the connection: waiting for the next attempt.
+ */
+#define REMQTT_STATE_WAITING 3
+
+/**
+ * State of the connection: the client is closed for good.
+ */
+#define REMQTT_STATE_CLOSED 4
+
+/**
+ * The event says nothing about the session.
+ */
+#define REMQTT_SESSION_NONE 0
+
+/**
+ * First connection, or a fresh session was asked for: there was nothing to resume.
+ */
+#define REMQTT_SESSION_NEW 1
+
+/**
+ * The server had the session: what was in flight goes on, subscriptions stand.
+ */
+#define REMQTT_SESSION_RESUMED 2
+
+/**
+ * The server had lost the session: publishes and subscriptions are restored as the options say.
+ */
+#define REMQTT_SESSION_LOST 3
+
+/**
+ * What a message callback returns to acknowledge the message itself later, with remqtt_message_ack.
+ */
+#define REMQTT_ACK_LATER 1
+
+/**
+ * How long remqtt_client_close waits for the callbacks that are due or running, in milliseconds.
+ */
+#define REMQTT_CLOSE_GRACE_MS 10000
+
+/**
+ * Room for the marks of an outage in remqtt_outage. Slots without a mark hold -1.
+ */
+#define REMQTT_MARK_SLOTS 16
+
+/**
+ * Last byte that came from the server before the outage: the link was alive then.
+ */
+#define REMQTT_MARK_LOST 0
+
+/**
+ * The client took the link for lost.
+ */
+#define REMQTT_MARK_DETECTED 1
+
+/**
+ * The first attempt began.
+ */
+#define REMQTT_MARK_FIRST_ATTEMPT 2
+
+/**
+ * The transport of the attempt that succeeded was up.
+ */
+#define REMQTT_MARK_TRANSPORT_UP 3
+
+/**
+ * Its CONNACK arrived.
+ */
+#define REMQTT_MARK_CONNACK 4
+
+/**
+ * Every restored subscription was answered; with a resumed session there is none, so at once.
+ */
+#define REMQTT_MARK_RESUBSCRIBED 5
+
+/**
+ * The last resent packet was written.
+ */
+#define REMQTT_MARK_RESENT 6
+
+/**
+ * The first application message arrived.
+ */
+#define REMQTT_MARK_FIRST_MESSAGE 7
+
+/**
+ * What waited when the link came back was sent and acknowledged.
+ */
+#define REMQTT_MARK_DRAINED 8
+
+/**
+ * Bits of remqtt_message_flags that hold the QoS.
+ */
+#define REMQTT_FLAG_QOS 3
+
+/**
+ * Bit of remqtt_message_flags: a retained message of the server.
+ */
+#define REMQTT_FLAG_RETAIN 4
+
+/**
+ * Bit of remqtt_message_flags: the server says that it may have been delivered before.
+ */
+#define REMQTT_FLAG_DUP 8
+
+/**
+ * A client. Any thread, any number of them at once. Reference-counted: remqtt_client_new gives the first
+ * reference, remqtt_client_ref another one, remqtt_client_free ends one.
+ */
+typedef struct remqtt_client remqtt_client;
+
+/**
+ * What a client is made from. One thread at a time. remqtt_client_new copies it: several clients can be made from
+ * one config, and it can be changed or freed at any time.
+ */
+typedef struct remqtt_config remqtt_config;
+
+/**
+ * A received message. It never changes; any thread.
+ */
+typedef struct remqtt_message remqtt_message;
+
+/**
+ * A list of MQTT 5 properties in their order. One thread at a time. A list given to a call is copied; one that a
+ * callback or a message shows lives as long as that, and is neither freed nor changed.
+ *
+ * Identifiers are those of the MQTT 5 specification, section 2.2.2.2. Whether a property may stand in a packet is
+ * checked by the call that gets the list.
+ */
+typedef struct remqtt_props remqtt_props;
+
+/**
+ * What a call says: REMQTT_OK or one of the negative REMQTT_E_... codes. The numbers are frozen; later versions
+ * may add some, so treat an unknown negative number as a failure.
+ */
+typedef int32_t remqtt_status;
+
+/**
+ * Binary data: `len` bytes at `ptr`. `ptr` may be NULL when `len` is 0.
+ */
+typedef struct {
+    /**
+     * First byte.
+     */
+    const uint8_t *ptr;
+    /**
+     * Number of bytes.
+     */
+    size_t len;
+} remqtt_bytes;
+
+/**
+ * Text: `len` bytes of UTF-8 at `ptr`, not NUL-terminated. `ptr` may be NULL when `len` is 0.
+ */
+typedef struct {
+    /**
+     * First byte.
+     */
+    const char *ptr;
+    /**
+     * Number of bytes.
+     */
+    size_t len;
+} remqtt_str;
+
+/**
+ * A change of the connection's state.
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * The state now: REMQTT_STATE_...
+     */
+    int32_t state;
+    /**
+     * The state that the event before this one told.
+     */
+    int32_t prev;
+    /**
+     * Why the connection ended or the attempt failed; REMQTT_OK when the application asked for it.
+     */
+    remqtt_status cause;
+    /**
+     * The MQTT reason code (MQTT 3.1.1: CONNACK return code) that came with it, else 0.
+     */
+    uint8_t reason;
+    /**
+     * 1 if the server sent a reason code.
+     */
+    uint8_t has_reason;
+    /**
+     * CONNECTED: the session present flag of the CONNACK.
+     */
+    uint8_t session_present;
+    /**
+     * CONNECTED: what became of the session, REMQTT_SESSION_...
+     */
+    uint8_t session;
+    /**
+     * STOPPED, WAITING: 1 if the server said so itself, in a DISCONNECT or a refusing CONNACK.
+     */
+    uint8_t from_server;
+    /**
+     * STOPPED, WAITING: 1 if a connection ended, 0 if an attempt failed.
+     */
+    uint8_t was_connected;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[2];
+    /**
+     * CONNECTING: number of the attempt since the last stable connection, from 1. STOPPED, WAITING: failed
+     * attempts in a row.
+     */
+    uint32_t attempt;
+    /**
+     * WAITING: milliseconds until the next attempt.
+     */
+    uint32_t next_delay_ms;
+    /**
+     * CONNECTING: index of the server in the order of remqtt_config_add_server, from 0.
+     */
+    uint32_t server;
+    /**
+     * CONNECTED: subscriptions that are restored because the session was lost.
+     */
+    uint32_t restoring;
+    /**
+     * CONNECTED: publishes that are sent again.
+     */
+    uint32_t resending;
+    /**
+     * Zero.
+     */
+    uint32_t reserved2;
+    /**
+     * The cause in words; empty when there is none.
+     */
+    remqtt_str text;
+    /**
+     * Properties of the CONNACK or DISCONNECT; NULL when there was none.
+     */
+    const remqtt_props *props;
+} remqtt_state_event;
+
+/**
+ * Called when the state of the connection changes. `event` and everything it points to live until the function
+ * returns.
+ */
+typedef void (*remqtt_state_fn)(void *user, remqtt_client *client, const remqtt_state_event *event);
+
+/**
+ * Called once, after the last call of the function it was registered with: frees `user`.
+ */
+typedef void (*remqtt_drop_fn)(void *user);
+
+/**
+ * Called for each message. `message` lives until the function returns; remqtt_message_ref keeps it longer.
+ * Returns 0: the message is acknowledged after the return. Any other value (REMQTT_ACK_LATER):
+ * remqtt_message_ack will be called for it. With the option "manual_ack" the value is ignored and it is always
+ * the latter.
+ */
+typedef int32_t (*remqtt_message_fn)(void *user, remqtt_client *client, const remqtt_message *message);
+
+/**
+ * One outage, from the connection's loss until everything is as before. Start from REMQTT_OUTAGE_INIT.
+ */
+typedef struct {
+    /**
+     * sizeof(remqtt_outage).
+     */
+    size_t size;
+    /**
+     * Number of the outage in the life of the client, from 1.
+     */
+    uint64_t number;
+    /**
+     * Publishes and releases that were sent again.
+     */
+    uint64_t resent;
+    /**
+     * What ended the connection.
+     */
+    remqtt_status cause;
+    /**
+     * Attempts made, the successful one included.
+     */
+    uint32_t attempts;
+    /**
+     * 1 if the server had kept the session.
+     */
+    uint8_t session_kept;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[7];
+    /**
+     * When each mark was reached: nanoseconds since REMQTT_MARK_LOST, -1 while it is not. The index is
+     * REMQTT_MARK_...
+     */
+    int64_t marks_ns[REMQTT_MARK_SLOTS];
+} remqtt_outage;
+
+/**
+ * Called when an outage is over: what had waited was sent and acknowledged. `outage` lives until the function
+ * returns.
+ */
+typedef void (*remqtt_recovered_fn)(void *user, remqtt_client *client, const remqtt_outage *outage);
+
+/**
+ * Number of an operation of one client; 0 is none.
+ */
+typedef uint64_t remqtt_token;
+
+/**
+ * How an operation ended.
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * The operation, as the call that began it returned it.
+     */
+    remqtt_token token;
+    /**
+     * REMQTT_OK, or why it failed. A subscribe that the server answered is REMQTT_OK even if it refused filters:
+     * see `codes`.
+     */
+    remqtt_status status;
+    /**
+     * The server's MQTT reason code; 0 when there was none.
+     */
+    uint8_t reason;
+    /**
+     * 1 if the server sent a reason code.
+     */
+    uint8_t has_reason;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[2];
+    /**
+     * Subscribe and unsubscribe: a reason code for each filter, 0x80 and above refuse it. Empty for a publish and
+     * for unsubscribes of MQTT 3.1.1.
+     */
+    remqtt_bytes codes;
+    /**
+     * Why it failed, in words; empty on success.
+     */
+    remqtt_str text;
+    /**
+     * Properties of the server's answer; never NULL, often empty.
+     */
+    const remqtt_props *props;
+} remqtt_result;
+
+/**
+ * Called when an operation is complete; exactly once for each accepted operation. `result` and everything it
+ * points to live until the function returns.
+ */
+typedef void (*remqtt_done_fn)(void *user, remqtt_client *client, const remqtt_result *result);
+
+/**
+ * How to publish. Start from REMQTT_PUBLISH_OPTIONS_INIT: QoS 0, not retained.
+ */
+typedef struct {
+    /**
+     * sizeof(remqtt_publish_options).
+     */
+    size_t size;
+    /**
+     * 0, 1 or 2.
+     */
+    uint8_t qos;
+    /**
+     * 0 or 1.
+     */
+    uint8_t retain;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[6];
+    /**
+     * MQTT 5 properties, NULL for none. Copied.
+     */
+    const remqtt_props *props;
+    /**
+     * Called when the operation is complete, or NULL.
+     */
+    remqtt_done_fn done;
+    /**
+     * First argument of `done`.
+     */
+    void *user;
+    /**
+     * Called once with `user` after `done`, or NULL. Not called when the call itself fails: `user` is then still
+     * the caller's.
+     */
+    remqtt_drop_fn drop;
+} remqtt_publish_options;
+
+/**
+ * A wish to receive. Start from REMQTT_SUBSCRIPTION_INIT; all of one array have the same size.
+ */
+typedef struct {
+    /**
+     * sizeof(remqtt_subscription).
+     */
+    size_t size;
+    /**
+     * Topic filter. Copied.
+     */
+    remqtt_str filter;
+    /**
+     * Largest QoS wanted: 0, 1 or 2.
+     */
+    uint8_t qos;
+    /**
+     * MQTT 5: 1 = not what this client publishes itself.
+     */
+    uint8_t no_local;
+    /**
+     * MQTT 5: 1 = keep the retain flag of forwarded messages.
+     */
+    uint8_t retain_as_published;
+    /**
+     * MQTT 5: retained messages are sent 0 = always, 1 = if the subscription is new, 2 = never.
+     */
+    uint8_t retain_handling;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[4];
+} remqtt_subscription;
+
+/**
+ * Counters of a client since it was created, and gauges. Start from REMQTT_STATS_INIT.
+ */
+typedef struct {
+    /**
+     * sizeof(remqtt_stats).
+     */
+    size_t size;
+    /**
+     * Attempts to connect.
+     */
+    uint64_t connect_attempts;
+    /**
+     * Connections that were accepted.
+     */
+    uint64_t connections;
+    /**
+     * Connections that were lost.
+     */
+    uint64_t outages;
+    /**
+     * Accepted connections for which the server had lost the session.
+     */
+    uint64_t sessions_lost;
+    /**
+     * Bytes handed to the transport.
+     */
+    uint64_t sent_bytes;
+    /**
+     * Bytes received.
+     */
+    uint64_t received_bytes;
+    /**
+     * PUBLISH packets written, resent ones included.
+     */
+    uint64_t sent_publishes;
+    /**
+     * Publishes and releases written again after an outage.
+     */
+    uint64_t resent;
+    /**
+     * Application messages delivered to the application.
+     */
+    uint64_t received_messages;
+    /**
+     * Redelivered messages that were recognised and not delivered again.
+     */
+    uint64_t duplicates_suppressed;
+    /**
+     * Publishes that completed successfully.
+     */
+    uint64_t published;
+    /**
+     * Accepted publishes that failed, were dropped or expired.
+     */
+    uint64_t failed;
+    /**
+     * Irregularities of the server that were tolerated (unknown acknowledgements, too many in flight, ...).
+     */
+    uint64_t tolerated;
+    /**
+     * Gauge: publishes that wait for their first sending.
+     */
+    uint64_t backlog_messages;
+    /**
+     * Gauge: bytes of those.
+     */
+    uint64_t backlog_bytes;
+    /**
+     * Gauge: QoS 1 and 2 publishes sent and not acknowledged.
+     */
+    uint64_t inflight;
+    /**
+     * Gauge: received messages that the application has not finished with.
+     */
+    uint64_t unacknowledged;
+    /**
+     * Gauge: wanted subscriptions.
+     */
+    uint64_t subscriptions;
+} remqtt_stats;
+
+/**
+ * The call did what it says.
+ */
+#define REMQTT_OK 0
+
+/**
+ * A parameter is out of its range or of the wrong form.
+ */
+#define REMQTT_E_INVALID_ARGUMENT -1
+
+/**
+ * An option is unknown, or its value is out of range.
+ */
+#define REMQTT_E_INVALID_OPTION -2
+
+/**
+ * A topic name to publish to is empty, too long, has a wildcard or U+0000.
+ */
+#define REMQTT_E_INVALID_TOPIC -3
+
+/**
+ * A topic filter breaks the rules of MQTT 4.7.
+ */
+#define REMQTT_E_INVALID_FILTER -4
+
+/**
+ * A QoS other than 0, 1 and 2.
+ */
+#define REMQTT_E_INVALID_QOS -5
+
+/**
+ * The packet is larger than the protocol or the server accepts.
+ */
+#define REMQTT_E_PACKET_TOO_LARGE -6
+
+/**
+ * The server of this connection does not offer it: its maximum QoS, retain, wildcards, shared subscriptions
+ * or subscription identifiers.
+ */
+#define REMQTT_E_NOT_SUPPORTED -7
+
+/**
+ * The backlog is full and its policy is to refuse.
+ */
+#define REMQTT_E_QUEUE_FULL -8
+
+/**
+ * An accepted message was dropped by the backlog's policy when it overflowed.
+ */
+#define REMQTT_E_DROPPED -9
+
+/**
+ * The message expired before it could be sent.
+ */
+#define REMQTT_E_EXPIRED -10
+
+/**
+ * The server lost the session, and the policy is to fail what was in flight.
+ */
+#define REMQTT_E_SESSION_LOST -11
+
+/**
+ * The client was closed before the operation was complete.
+ */
+#define REMQTT_E_CLOSED -12
+
+/**
+ * The client is stopped and the operation needs a connection.
+ */
+#define REMQTT_E_NOT_CONNECTED -13
+
+/**
+ * A wait ended before what it waited for; the operation goes on.
+ */
+#define REMQTT_E_TIMEOUT -14
+
+/**
+ * A blocking call inside a callback would wait for itself.
+ */
+#define REMQTT_E_DEADLOCK -15
+
+/**
+ * The process forked; the client belongs to the parent.
+ */
+#define REMQTT_E_FORKED -16
+
+/**
+ * A defect of this library was caught at its border; please report it.
+ */
+#define REMQTT_E_PANIC -17
+
+/**
+ * The operating system refused a resource: threads, descriptors, memory.
+ */
+#define REMQTT_E_RESOURCE -18
+
+/**
+ * The server refused user name or password.
+ */
+#define REMQTT_E_BAD_CREDENTIALS -20
+
+/**
+ * The server refused the client identifier.
+ */
+#define REMQTT_E_BAD_CLIENT_IDENTIFIER -21
+
+/**
+ * The server does not speak this protocol version.
+ */
+#define REMQTT_E_UNSUPPORTED_VERSION -22
+
+/**
+ * The server refused the connection for another reason that will last.
+ */
+#define REMQTT_E_CONNECTION_REFUSED -23
+
+/**
+ * The server is unavailable or busy.
+ */
+#define REMQTT_E_SERVER_BUSY -24
+
+/**
+ * The host name does not resolve.
+ */
+#define REMQTT_E_RESOLVE_FAILED -30
+
+/**
+ * No connection could be made: refused port, no route.
+ */
+#define REMQTT_E_CONNECT_FAILED -31
+
+/**
+ * The attempt was not complete, up to the CONNACK, within connect_timeout.
+ */
+#define REMQTT_E_CONNECT_TIMEOUT -32
+
+/**
+ * The connection was reset or closed.
+ */
+#define REMQTT_E_CONNECTION_LOST -33
+
+/**
+ * The server went silent: no PINGRESP within ping_timeout.
+ */
+#define REMQTT_E_KEEP_ALIVE_TIMEOUT -34
+
+/**
+ * The server broke the protocol.
+ */
+#define REMQTT_E_PROTOCOL_ERROR -40
+
+/**
+ * The server closed the connection with a DISCONNECT.
+ */
+#define REMQTT_E_SERVER_DISCONNECTED -41
+
+/**
+ * Another client took the session over by using the same client identifier.
+ */
+#define REMQTT_E_SESSION_TAKEN_OVER -42
+
+/**
+ * The server answered a publish, subscribe or unsubscribe with a failure.
+ */
+#define REMQTT_E_REJECTED -43
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The ABI version of the library that is loaded. A program whose header has a larger REMQTT_ABI_VERSION may miss
+ * functions in it. Any thread.
+ */
+uint32_t remqtt_abi_version(void);
+
+/**
+ * The version of the library that is loaded, as in `0.1.0`. A static string. Any thread.
+ */
+const char *remqtt_version(void);
+
+/**
+ * The name of a status, as in `QueueFull`: `ok` for REMQTT_OK, `unknown` for a number that is no status. A static
+ * string, never NULL. Any thread.
+ */
+const char *remqtt_status_name(remqtt_status status);
+
+/**
+ * What a status means, in words. A static string, never NULL. Any thread.
+ */
+const char *remqtt_status_text(remqtt_status status);
+
+/**
+ * Who caused it: `you` (the application), `us` (this library), `peer` (the server) or `network`; `none` for
+ * REMQTT_OK and for what is no status. A static string, never NULL. Any thread.
+ */
+const char *remqtt_status_who(remqtt_status status);
+
+/**
+ * 1 if the same call may succeed later, or the client itself tries again; 0 if not. Any thread.
+ */
+int32_t remqtt_status_is_retriable(remqtt_status status);
+
+/**
+ * Copies the words of this thread's last failed call into `buffer`, cut to `capacity` bytes with the terminating
+ * NUL (`buffer` may be NULL when `capacity` is 0). A successful call leaves them alone.
+ * Returns the length of the whole text without the NUL; 0 when no call has failed. Any thread.
+ */
+size_t remqtt_last_error(char *buffer,
+                         size_t capacity);
+
+/**
+ * The MQTT reason code that came with this thread's last failed call (MQTT 3.1.1: the CONNACK return code), or -1
+ * when the server had no part in it. Any thread.
+ */
+int32_t remqtt_last_error_reason(void);
+
+/**
+ * An empty list, to be freed with remqtt_props_free. NULL only when memory is out. Any thread.
+ */
+remqtt_props *remqtt_props_new(void);
+
+/**
+ * Frees a list of remqtt_props_new. NULL is allowed.
+ */
+void remqtt_props_free(remqtt_props *props);
+
+/**
+ * Appends a property whose value is a number (Byte, Two Byte, Four Byte, Variable Byte Integer).
+ * REMQTT_E_INVALID_ARGUMENT: `props` is NULL, `id` is unknown or no number, `value` is too large for it.
+ */
+remqtt_status remqtt_props_add_int(remqtt_props *props, uint8_t id, uint32_t value);
+
+/**
+ * Appends a property whose value is text, binary data or a pair of texts. `key` is for the pair (User Property,
+ * 0x26) and empty for all others. Both are copied.
+ * REMQTT_E_INVALID_ARGUMENT: `props` is NULL, `id` is unknown or a number, a text is not UTF-8.
+ */
+remqtt_status remqtt_props_add_bytes(remqtt_props *props,
+                                     uint8_t id,
+                                     remqtt_bytes key,
+                                     remqtt_bytes value);
+
+/**
+ * How many properties there are; 0 for NULL.
+ */
+size_t remqtt_props_count(const remqtt_props *props);
+
+/**
+ * The property at `index`, counted from 0. Each of the last four may be NULL: its identifier; its value if it is a
+ * number, else 0; its key if it is a pair, else empty; its text or binary value, else empty. Views live as long as
+ * the list is not changed.
+ * REMQTT_E_INVALID_ARGUMENT: `props` is NULL or `index` is past the end.
+ */
+remqtt_status remqtt_props_get(const remqtt_props *props,
+                               size_t index,
+                               uint8_t *id,
+                               uint32_t *number,
+                               remqtt_bytes *key,
+                               remqtt_bytes *value);
+
+/**
+ * A config with every option at its default, to be freed with remqtt_config_free. NULL only when memory is out.
+ * Any thread.
+ */
+remqtt_config *remqtt_config_new(void);
+
+/**
+ * Frees a config. Clients made from it live on. NULL is allowed.
+ */
+void remqtt_config_free(remqtt_config *config);
+
+/**
+ * Sets an option from text. Numbers are decimal, times are milliseconds unless the key says otherwise, booleans
+ * are true or false. Both strings are NUL-terminated and copied.
+ * REMQTT_E_INVALID_OPTION: no such key, or the value is out of its range; remqtt_last_error says which.
+ *
+ *   client_id: text; default empty
+ *     Client identifier. Empty: one is made from the seed when the client is created and kept for its
+ *     life, so that its session survives every outage.
+ *   protocol_version: one of 4 5; default 5
+ *     Protocol version: 4 is MQTT 3.1.1, 5 is MQTT 5. Default 5: only there can a client open the
+ *     server's send window, and an outage's backlog drains at window per round trip.
+ *   clean_start: boolean; default false
+ *     Ask the server for a fresh session: on MQTT 5 at the first connection only, because a session
+ *     that outlives an outage is what this client is for; on MQTT 3.1.1 at every connection, because
+ *     there the flag also says what happens to the session afterwards. Default off.
+ *   session_expiry: integer, 0 to 4294967295; default 86400
+ *     MQTT 5 session expiry interval in seconds, 0 = ends with the connection, 4294967295 = never
+ *     ends. Default one day: longer than most outages, and no broker keeps it for ever. [MQTT5
+ *     3.1.2.11.2]
+ *   keepalive: integer, 0 to 65535; default 60
+ *     Keep alive in seconds: after that long without sending, PINGREQ is sent; 0 = off. Default 60, as
+ *     the servers' documents suggest; an MQTT 5 server may override it for a connection.
+ *     [MQTT-3.1.2-21]
+ *   ping_timeout: milliseconds, 1 to 3600000; default 5000
+ *     How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
+ *     Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
+ *   connect_timeout: milliseconds, 1 to 3600000; default 5000
+ *     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
+ *   reconnect_min_delay: milliseconds, 0 to 86400000; default 100
+ *     Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable
+ *     connection is lost is always made at once. Default 100: a restarting server is back within a few
+ *     of them.
+ *   reconnect_max_delay: milliseconds, 0 to 86400000; default 30000
+ *     Largest delay between attempts, in milliseconds; each is drawn between the smallest delay and a
+ *     bound that doubles up to this. Default 30000.
+ *   refused_min_delay: milliseconds, 0 to 86400000; default 10000
+ *     Smallest delay after a refusal that is unlikely to pass by itself (credentials, client
+ *     identifier, taken over), in milliseconds. Default 10000: a wrong password must not hammer the
+ *     server.
+ *   stable_after: milliseconds, 0 to 86400000; default 5000
+ *     How long a connection must last, in milliseconds, before its loss starts the schedule anew.
+ *     Default 5000: a link that flaps faster keeps its backoff.
+ *   max_inflight: integer, 1 to 65535; default 1024
+ *     Most QoS 1 and 2 publishes in flight; the server's receive maximum also bounds it. Default 1024:
+ *     at 50 ms of round trip 20,000 messages a second.
+ *   receive_maximum: integer, 1 to 65535; default 65535
+ *     MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
+ *     Default 65535; what bounds memory is `receive_buffer`.
+ *   receive_buffer: integer, 1 to 1099511627776; default 16777216
+ *     Bytes of received messages that may wait for the application before the socket is no longer
+ *     read. Default 16 MiB.
+ *   maximum_packet_size: integer, 16 to 268435460; default 268435460
+ *     Largest packet we accept, in bytes. MQTT 5 tells the server. Default the protocol's largest: a
+ *     smaller bound turns one large message into a connection that dies at every redelivery.
+ *   topic_alias_maximum: integer, 0 to 65535; default 0
+ *     MQTT 5 topic aliases that the server may use towards us. Default 0: few servers do, and each
+ *     costs a topic.
+ *   backlog_messages: integer, 1 to 1099511627776; default 1000000
+ *     Most messages that wait for their first sending. Default 1,000,000.
+ *   backlog_bytes: integer, 1 to 1099511627776; default 268435456
+ *     Most bytes (topics and payloads) that wait for their first sending. Default 256 MiB.
+ *   backlog_when_full: one of refuse drop_oldest drop_newest; default refuse
+ *     What happens to a publish that finds the backlog full: refuse, drop_oldest or drop_newest.
+ *     Default refuse: nothing accepted is ever dropped unasked.
+ *   queue_qos0_offline: boolean; default true
+ *     Queue QoS 0 publishes while there is no connection. Default on; off refuses them with
+ *     `NotConnected`.
+ *   lost_session_publishes: one of resend fail; default resend
+ *     Unacknowledged publishes when the server lost the session: resend or fail. Default resend.
+ *   lost_session_subscriptions: one of restore forget; default restore
+ *     Subscriptions when the server lost the session: restore or forget. Default restore.
+ *   manual_ack: boolean; default false
+ *     Acknowledge received messages by call instead of when the message callback returns. Default off.
+ *   reconnect: boolean; default true
+ *     Try again by itself after a connection is lost or refused. Default on.
+ *   dispatch: one of thread poll; default thread
+ *     Where callbacks run: on threads of the library, or in remqtt_client_dispatch.
+ */
+remqtt_status remqtt_config_set(remqtt_config *config,
+                                const char *key,
+                                const char *value);
+
+/**
+ * Appends a server: a NUL-terminated URL as in `mqtt://host:1883`. Servers are tried in their order. What is wrong
+ * with a URL is told by remqtt_client_new.
+ */
+remqtt_status remqtt_config_add_server(remqtt_config *config,
+                                       const char *url);
+
+/**
+ * Sets the client identifier: `length` bytes of UTF-8. Empty: the library makes one and keeps it for the client's
+ * life, not longer.
+ */
+remqtt_status remqtt_config_set_client_id(remqtt_config *config,
+                                          const char *id,
+                                          size_t length);
+
+/**
+ * Sets user name and password. The password may hold any bytes. A `ptr` of NULL means that there is none; an empty
+ * one is sent as such.
+ */
+remqtt_status remqtt_config_set_credentials(remqtt_config *config,
+                                            remqtt_str user,
+                                            remqtt_bytes password);
+
+/**
+ * Sets `clean_start` (0 or 1) and `session_expiry` (seconds; 0 = ends with the connection, 4294967295 = never).
+ */
+remqtt_status remqtt_config_set_session(remqtt_config *config,
+                                        uint8_t clean_start,
+                                        uint32_t expiry_s);
+
+/**
+ * Sets the smallest and the largest delay between attempts, in milliseconds. The first attempt after a stable
+ * connection is lost is always made at once.
+ * REMQTT_E_INVALID_OPTION: out of range.
+ */
+remqtt_status remqtt_config_set_reconnect(remqtt_config *config, uint32_t min_ms, uint32_t max_ms);
+
+/**
+ * Sets the last will: topic, payload, QoS (0 to 2), retain flag (0 or 1) and MQTT 5 properties (NULL = none), the
+ * Will Delay Interval (0x18, seconds) among them. All are copied.
+ * REMQTT_E_INVALID_QOS, REMQTT_E_INVALID_ARGUMENT here; what is wrong with the topic is told by remqtt_client_new.
+ */
+remqtt_status remqtt_config_set_will(remqtt_config *config,
+                                     remqtt_str topic,
+                                     remqtt_bytes payload,
+                                     uint8_t qos_level,
+                                     uint8_t retain,
+                                     const remqtt_props *props);
+
+/**
+ * Sets MQTT 5 CONNECT properties beyond those that have an option; those given here win. NULL removes them.
+ */
+remqtt_status remqtt_config_set_connect_props(remqtt_config *config, const remqtt_props *props);
+
+/**
+ * Sets the function for changes of the connection's state. A later call replaces the function; `drop` (may be NULL) runs when it
+ * is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
+ * is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_state(remqtt_config *config,
+                                     remqtt_state_fn function,
+                                     void *user,
+                                     remqtt_drop_fn drop);
+
+/**
+ * Sets the function for messages. Without one they are acknowledged and forgotten. A later call replaces the function; `drop` (may be NULL) runs when it
+ * is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
+ * is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_message(remqtt_config *config,
+                                       remqtt_message_fn function,
+                                       void *user,
+                                       remqtt_drop_fn drop);
+
+/**
+ * Sets the function for the end of outages. A later call replaces the function; `drop` (may be NULL) runs when it
+ * is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
+ * is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_recovered(remqtt_config *config,
+                                         remqtt_recovered_fn function,
+                                         void *user,
+                                         remqtt_drop_fn drop);
+
+/**
+ * Makes a client and stores the first reference to it in `out` (NULL on failure). Does no input or output; the
+ * client connects after remqtt_client_start.
+ * REMQTT_E_INVALID_OPTION, REMQTT_E_INVALID_TOPIC: what is wrong with the config. REMQTT_E_RESOURCE: no thread or
+ * descriptor to be had. Any thread.
+ */
+remqtt_status remqtt_client_new(const remqtt_config *config,
+                                remqtt_client **out);
+
+/**
+ * Another reference to the client: returns `client`. NULL stays NULL.
+ */
+remqtt_client *remqtt_client_ref(remqtt_client *client);
+
+/**
+ * Gives a reference back. With the last one the client is closed: no message is delivered any more, operations that
+ * are not complete complete with REMQTT_E_CLOSED, and the drop functions run last. None of this is waited for (in
+ * poll mode the `done` functions do not run, only their drop functions). Allowed in callbacks. NULL is allowed.
+ */
+void remqtt_client_free(remqtt_client *client);
+
+/**
+ * Connects and stays connected until remqtt_client_stop or remqtt_client_close: after a failure the client tries
+ * again by itself. Returns at once; remqtt_client_wait_state and the state function tell how it goes.
+ * REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_start(remqtt_client *c);
+
+/**
+ * Sends DISCONNECT and stays away until remqtt_client_start. Session and queued messages are kept. `reason` is the
+ * MQTT 5 reason code: 0 is normal, 4 makes the server publish the last will. `props` may be NULL. Returns at once.
+ * REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_stop(remqtt_client *c,
+                                 uint8_t reason,
+                                 const remqtt_props *props);
+
+/**
+ * Closes the client for good: waits up to `drain_timeout_ms` until every accepted operation is complete, completes
+ * the others with REMQTT_E_CLOSED, disconnects, and waits until the last callback has returned (in poll mode: runs
+ * them here). The reference stays and must still be freed. A second call does nothing.
+ * REMQTT_E_DEADLOCK: called in a callback of this client; nothing was done. REMQTT_E_TIMEOUT: the client is closed,
+ * but a callback was still running after REMQTT_CLOSE_GRACE_MS.
+ */
+remqtt_status remqtt_client_close(remqtt_client *c,
+                                  uint32_t drain_timeout_ms);
+
+/**
+ * Waits up to `timeout_ms` until the connection has this state (REMQTT_STATE_...).
+ * REMQTT_E_TIMEOUT; REMQTT_E_DEADLOCK: called in a callback of this client; REMQTT_E_CLOSED: it never will.
+ */
+remqtt_status remqtt_client_wait_state(remqtt_client *c, int32_t wanted, uint32_t timeout_ms);
+
+/**
+ * The state of the connection, REMQTT_STATE_...; REMQTT_STATE_CLOSED for NULL. Takes no lock.
+ */
+int32_t remqtt_client_state(const remqtt_client *c);
+
+/**
+ * Skips the wait before the next attempt, for programs that know that the network is back.
+ * REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_reconnect_now(remqtt_client *c);
+
+/**
+ * Publishes `payload` under `topic`, connected or not: what cannot be sent now is queued. Everything is copied.
+ * `options` may be NULL: QoS 0, not retained. `token` may be NULL; it gets the number of the operation (before the
+ * `done` function can run), 0 on failure. Returns at once.
+ * REMQTT_E_INVALID_TOPIC, REMQTT_E_INVALID_QOS, REMQTT_E_PACKET_TOO_LARGE, REMQTT_E_INVALID_ARGUMENT,
+ * REMQTT_E_NOT_SUPPORTED: it can never be sent. REMQTT_E_QUEUE_FULL: try again later. REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_publish(remqtt_client *c,
+                                    remqtt_str topic,
+                                    remqtt_bytes payload,
+                                    const remqtt_publish_options *options,
+                                    remqtt_token *token);
+
+/**
+ * Subscribes, now or as soon as there is a connection, and again whenever the server lost the session.
+ * `subscriptions`: `count` structs, at least one. `props` may be NULL. `done` is called with a reason code for each
+ * filter, then `drop` with `user`, once; each may be NULL. When the call fails neither is called and `user` is
+ * still the caller's. `token` as for remqtt_client_publish. Returns at once.
+ * REMQTT_E_INVALID_FILTER, REMQTT_E_INVALID_QOS, REMQTT_E_INVALID_ARGUMENT, REMQTT_E_PACKET_TOO_LARGE,
+ * REMQTT_E_NOT_SUPPORTED, REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_subscribe(remqtt_client *c,
+                                      const remqtt_subscription *subscriptions,
+                                      size_t count,
+                                      const remqtt_props *props,
+                                      remqtt_done_fn done,
+                                      void *user,
+                                      remqtt_drop_fn drop,
+                                      remqtt_token *token);
+
+/**
+ * Unsubscribes from `count` filters, at least one. The rest is as for remqtt_client_subscribe.
+ */
+remqtt_status remqtt_client_unsubscribe(remqtt_client *c,
+                                        const remqtt_str *filters,
+                                        size_t count,
+                                        const remqtt_props *props,
+                                        remqtt_done_fn done,
+                                        void *user,
+                                        remqtt_drop_fn drop,
+                                        remqtt_token *token);
+
+/**
+ * Waits up to `timeout_ms` until the operation is complete and returns how it ended (the last 1,024 failures are
+ * remembered); remqtt_last_error and remqtt_last_error_reason tell more about a failure.
+ * REMQTT_E_TIMEOUT: the operation goes on. REMQTT_E_DEADLOCK: called in a callback of this client.
+ */
+remqtt_status remqtt_client_wait(remqtt_client *c,
+                                 remqtt_token token,
+                                 uint32_t timeout_ms);
+
+/**
+ * Waits up to `timeout_ms` until every accepted operation is complete.
+ * REMQTT_E_TIMEOUT: they go on. REMQTT_E_DEADLOCK: called in a callback of this client.
+ */
+remqtt_status remqtt_client_flush(remqtt_client *c, uint32_t timeout_ms);
+
+/**
+ * The name of the statistic with this index, counted from 0, as in `connect_attempts`; NULL past the last one. A
+ * static string. Any thread.
+ */
+const char *remqtt_stat_name(size_t index);
+
+/**
+ * The statistic with this index, counted from 0, in `value`.
+ * REMQTT_E_INVALID_ARGUMENT: past the last one, or NULL.
+ */
+remqtt_status remqtt_client_stat(const remqtt_client *c, size_t index, uint64_t *value);
+
+/**
+ * All statistics at one moment. `out->size` must be set: start from REMQTT_STATS_INIT.
+ * REMQTT_E_INVALID_ARGUMENT: NULL, or a size that no version has.
+ */
+remqtt_status remqtt_client_stats(const remqtt_client *c, remqtt_stats *out);
+
+/**
+ * The name of the mark with this index (REMQTT_MARK_...), as in `FirstMessage`; NULL past the last one. A static
+ * string. Any thread.
+ */
+const char *remqtt_mark_name(size_t index);
+
+/**
+ * How many outages remqtt_client_outage can tell: the last 64 at most. 0 for NULL.
+ */
+size_t remqtt_client_outage_count(const remqtt_client *c);
+
+/**
+ * The outage with this index, 0 being the oldest that is remembered; the last one may still go on. `out->size` must
+ * be set: start from REMQTT_OUTAGE_INIT. `out->number` tells when a new outage has moved the indexes.
+ * REMQTT_E_INVALID_ARGUMENT: NULL, no such outage, or a size that no version has.
+ */
+remqtt_status remqtt_client_outage(const remqtt_client *c,
+                                   size_t index,
+                                   remqtt_outage *out);
+
+/**
+ * The topic; empty for NULL. Lives as long as the message.
+ */
+remqtt_str remqtt_message_topic(const remqtt_message *message);
+
+/**
+ * The payload; empty for NULL. Lives as long as the message.
+ */
+remqtt_bytes remqtt_message_payload(const remqtt_message *message);
+
+/**
+ * QoS and flags, REMQTT_FLAG_...; 0 for NULL.
+ */
+uint32_t remqtt_message_flags(const remqtt_message *message);
+
+/**
+ * The packet identifier of a QoS 1 or 2 message; 0 for QoS 0 and for NULL. The server uses it again later.
+ */
+uint16_t remqtt_message_id(const remqtt_message *message);
+
+/**
+ * The MQTT 5 properties, NULL for NULL only. They live as long as the message.
+ */
+const remqtt_props *remqtt_message_props(const remqtt_message *message);
+
+/**
+ * A reference that lives until remqtt_message_free, also after the callback that showed the message. It may differ
+ * from `message`. NULL for NULL.
+ */
+remqtt_message *remqtt_message_ref(const remqtt_message *message);
+
+/**
+ * Gives a reference of remqtt_message_ref back. It acknowledges nothing. NULL is allowed, and so is the message of
+ * a running callback, for which it does nothing.
+ */
+void remqtt_message_free(remqtt_message *message);
+
+/**
+ * Acknowledges a message whose callback returned REMQTT_ACK_LATER, in any order. `reason` is an MQTT 5 reason code,
+ * 0 for success; 0x80 and above refuse the message. No effect for QoS 0, for a message that is acknowledged
+ * already, and for one of an earlier connection that the server sends again.
+ * REMQTT_E_INVALID_ARGUMENT: NULL. REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_message_ack(const remqtt_message *message,
+                                 uint8_t reason);
+
+/**
+ * Poll mode (option "dispatch" = "poll"): a descriptor that is readable while remqtt_client_dispatch has work. It
+ * stays the same for the life of the client, which owns it: wait on it, neither read nor close it.
+ * Returns it, or a negative status: REMQTT_E_INVALID_ARGUMENT: NULL, or not in poll mode. REMQTT_E_RESOURCE.
+ */
+int32_t remqtt_client_event_fd(remqtt_client *c);
+
+/**
+ * Poll mode: waits up to `timeout_ms` for events and runs the functions for at most `max_events` of them (0 = all
+ * that are there) on this thread. One thread at a time; a second one waits for its turn within its time.
+ * Returns how many events there were, or a negative status: REMQTT_E_INVALID_ARGUMENT: NULL, or not in poll mode.
+ * REMQTT_E_DEADLOCK: called in a callback of this client. REMQTT_E_TIMEOUT: another thread dispatches.
+ */
+int32_t remqtt_client_dispatch(remqtt_client *c,
+                               uint32_t timeout_ms,
+                               uint32_t max_events);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* REMQTT_H */
+
+/** A remqtt_str of a NUL-terminated string. */
+static inline remqtt_str remqtt_str_of(const char *text)
+{
+    remqtt_str view = { text, 0 };
+    while (text && text[view.len]) {
+        view.len++;
+    }
+    return view;
+}
+
+/** A remqtt_bytes of `length` bytes. */
+static inline remqtt_bytes remqtt_bytes_of(const void *data, size_t length)
+{
+#ifdef __cplusplus
+    remqtt_bytes view = { static_cast<const uint8_t *>(data), length };
+#else
+    remqtt_bytes view = { (const uint8_t *)data, length };
+#endif
+    return view;
+}
+
+/** Initial values of the structs that begin with their size. */
+#define REMQTT_PUBLISH_OPTIONS_INIT { sizeof(remqtt_publish_options), 0, 0, {0}, NULL, NULL, NULL, NULL }
+#define REMQTT_SUBSCRIPTION_INIT { sizeof(remqtt_subscription), {NULL, 0}, 0, 0, 0, 0, {0} }
+#define REMQTT_STATS_INIT { sizeof(remqtt_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define REMQTT_OUTAGE_INIT { sizeof(remqtt_outage), 0, 0, 0, 0, 0, {0}, {0} }
