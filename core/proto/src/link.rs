@@ -23,6 +23,10 @@ use crate::wire::{Connack, PropertyId, Publish, QoS, Reason, Version, PACKET_SIZ
 /// bytes whose number the peer decides.
 pub(crate) const ANSWERS_LIMIT: usize = 4 << 20;
 
+/// Most QoS 2 publishes in flight on MQTT 3.1.1. Its servers cannot announce a receive maximum, yet some have one:
+/// mosquitto, as shipped, drops the connection at the 21st, again and again, because the resends exceed it too.
+const UNANNOUNCED_WINDOW: usize = 20;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LinkPhase {
     Dialling,
@@ -104,6 +108,8 @@ pub(crate) struct Link {
     /// Sent on this link and not acknowledged: what counts against the window.
     pub(crate) outstanding: usize,
     pub(crate) window: usize,
+    /// The QoS 2 publishes among `outstanding`.
+    pub(crate) exactly_once: usize,
     /// QoS 0 publishes in bytes that the transport has not taken yet.
     pub(crate) unflushed: Vec<Ticket>,
     aliases: BTreeMap<u16, ByteString>,
@@ -130,6 +136,7 @@ impl Link {
             resend_end: 0,
             outstanding: 0,
             window: 0,
+            exactly_once: 0,
             unflushed: Vec::new(),
             aliases: BTreeMap::new(),
             deadline: Some(now + options.connect_timeout),
@@ -189,6 +196,8 @@ impl Link {
 
     /// What the server cannot take because the window is closed.
     pub(crate) fn window_is_closed(&self, publish: &Publish) -> bool {
-        publish.qos != QoS::AtMostOnce && self.outstanding >= self.window
+        let unannounced = self.version == Version::V4 && publish.qos == QoS::ExactlyOnce;
+        (publish.qos != QoS::AtMostOnce && self.outstanding >= self.window)
+            || (unannounced && self.exactly_once >= UNANNOUNCED_WINDOW)
     }
 }

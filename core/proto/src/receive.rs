@@ -139,6 +139,7 @@ impl Engine {
         }
         if let Some(link) = self.link.as_mut().filter(|link| place < link.cursor) {
             link.outstanding = link.outstanding.saturating_sub(1);
+            link.exactly_once -= usize::from(item.publish.qos == QoS::ExactlyOnce).min(link.exactly_once);
         }
         Some(item.ticket)
     }

@@ -89,6 +89,7 @@ impl Engine {
                 Step::Written => {
                     link.cursor = place + 1;
                     link.outstanding += usize::from(qos != QoS::AtMostOnce);
+                    link.exactly_once += usize::from(qos == QoS::ExactlyOnce);
                     self.stats.sent_publishes += u64::from(!matches!(phase, Phase::Released(_)));
                     self.stats.resent += u64::from(phase != Phase::Waiting);
                     if qos == QoS::AtMostOnce {
