@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
 
-use remqtt_proto::wire::{check_filter, check_properties, check_topic, PropertyOwner};
+use remqtt_proto::wire::{check_properties, check_topic, PropertyOwner};
 use remqtt_proto::{
     ByteString, Command, Delivery, Engine, Error, ErrorCode, Options, Outage, Properties, Publish, QoS,
     Reason, State, Stats, Subscription, Ticket, Version, WhenFull,
@@ -140,11 +140,7 @@ impl Client {
         subscriptions: Vec<Subscription>,
         properties: Properties,
     ) -> Result<(), Error> {
-        check_filters(subscriptions.iter().map(|subscription| &subscription.filter))?;
-        if subscriptions.iter().any(|subscription| subscription.retain_handling > 2) {
-            return Err(Error::new(ErrorCode::InvalidArgument, "retain handling must be 0, 1 or 2"));
-        }
-        check_properties(PropertyOwner::Subscribe, &properties).map_err(invalid)?;
+        Engine::check_subscribe(&subscriptions, &properties)?;
         self.shared.accept(ticket, Command::Subscribe(ticket, subscriptions, properties), |_, _| Ok(()))
     }
 
@@ -161,8 +157,7 @@ impl Client {
         filters: Vec<ByteString>,
         properties: Properties,
     ) -> Result<(), Error> {
-        check_filters(filters.iter())?;
-        check_properties(PropertyOwner::Unsubscribe, &properties).map_err(invalid)?;
+        Engine::check_unsubscribe(&filters, &properties)?;
         self.shared.accept(ticket, Command::Unsubscribe(ticket, filters, properties), |_, _| Ok(()))
     }
 
@@ -308,17 +303,6 @@ fn checked(mut options: Options) -> Result<Options, Error> {
         return Err(wrong("password", "MQTT 3.1.1 has no password without a user name [MQTT-3.1.2-22]"));
     }
     Ok(options)
-}
-
-fn check_filters<'a>(filters: impl ExactSizeIterator<Item = &'a ByteString>) -> Result<(), Error> {
-    if filters.len() == 0 {
-        return Err(Error::new(ErrorCode::InvalidArgument, "at least one topic filter is needed"));
-    }
-    for filter in filters {
-        check_filter(filter)
-            .map_err(|why| Error::new(ErrorCode::InvalidFilter, format!("{filter:?}: {why}")))?;
-    }
-    Ok(())
 }
 
 fn invalid(why: &'static str) -> Error {

@@ -74,6 +74,8 @@ pub(crate) struct Driver {
     commands: VecDeque<Command>,
     /// What the socket did not take.
     unsent: BytesMut,
+    /// As the engine knows it.
+    reading_paused: bool,
     /// The last write failed; the reason follows with the last bytes that the other side sent.
     write_failed: bool,
     /// When the first of the acknowledgements that wait for others came.
@@ -94,6 +96,7 @@ impl Driver {
             link: Link::Down,
             commands: VecDeque::new(),
             unsent: BytesMut::new(),
+            reading_paused: false,
             write_failed: false,
             acks_since: None,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -196,10 +199,15 @@ impl Driver {
 
     fn receive(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
         let Link::Up(attempt, stream) = &mut self.link else { return false };
-        if !self.shared.inbox.wants_more() {
+        let attempt = *attempt;
+        let paused = !self.shared.inbox.wants_more();
+        if paused != self.reading_paused {
+            self.reading_paused = paused;
+            self.engine.handle(now, Input::ReadingPaused(paused));
+        }
+        if paused && !self.write_failed {
             return false;
         }
-        let attempt = *attempt;
         scratch.read.resize(READ_BUFFER, 0);
         let mut buffer = ReadBuf::new(&mut scratch.read);
         let lost = match Pin::new(stream).poll_read(cx, &mut buffer) {
@@ -228,7 +236,7 @@ impl Driver {
             busy = true;
             match output {
                 Output::Dial(attempt, server) => self.dial(now, attempt, server),
-                Output::Hangup(attempt) => self.hang_up(now, attempt, scratch),
+                Output::Hangup(_) => self.hang_up(now, scratch),
                 Output::Event(event) => self.note(event, scratch),
             }
         }
@@ -244,17 +252,16 @@ impl Driver {
     }
 
     /// Lets the rest go out in the background: the next attempt must not wait for a peer that is silent.
-    fn hang_up(&mut self, now: Instant, attempt: Attempt, scratch: &mut Scratch) {
+    fn hang_up(&mut self, now: Instant, scratch: &mut Scratch) {
+        let mut rest = std::mem::take(&mut self.unsent);
+        self.engine.poll_transmit(now, &mut scratch.transmit);
+        rest.unsplit(scratch.transmit.split());
         if let Link::Up(_, stream) = std::mem::replace(&mut self.link, Link::Down) {
-            let mut rest = std::mem::take(&mut self.unsent);
-            self.engine.poll_transmit(now, &mut scratch.transmit);
-            rest.unsplit(scratch.transmit.split());
             if let Ok(sent) = stream.try_write(&rest) {
                 rest.advance(sent);
             }
             tokio::spawn(tokio::time::timeout(LINGER, end(stream, rest)));
         }
-        self.link_down(now, attempt, Error::new(ErrorCode::ConnectionLost, "closed by this client"));
     }
 
     /// Records what an event means for the handles, and queues it for the application.
