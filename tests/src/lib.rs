@@ -1,4 +1,12 @@
 //! Where the languages meet: scenarios, scripted peer, simulated world and conductor.
 
+pub mod bytes;
 pub mod command;
+pub mod model;
+pub mod play;
+pub mod random;
+pub mod script;
+mod serve;
+pub mod stage;
 pub mod text;
+pub mod world;

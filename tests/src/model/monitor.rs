@@ -1,0 +1,284 @@
+//! Judges every packet that a client sends, from the wire alone.
+//!
+//! It sees all bytes that the client gave to the connection, also those that a cut swallowed, and the packets of the
+//! server that arrived whole. So it knows exactly what the client can know.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use super::{Key, Result};
+use crate::bytes::{self, Kind, Packet};
+use remqtt_proto::{LostPublishes, LostSubscriptions, Options};
+
+#[derive(Debug)]
+pub(super) struct Monitor {
+    level: u8,
+    fail_lost: bool,
+    forget_lost: bool,
+    max_inflight: usize,
+    /// Publishes that are not acknowledged, of this session.
+    flows: Vec<Flow>,
+    order: u64,
+    /// Filters that a server granted and that are not unsubscribed: wanted, also by a server that forgot them.
+    granted: BTreeSet<String>,
+    /// Publishes of a lost session: they come first, in order. The flag: the server had answered with PUBREC, so the
+    /// client may also consider them done.
+    lost: VecDeque<(Key, bool)>,
+    connection: u64,
+    link: Link,
+}
+
+/// What is valid for one connection.
+#[derive(Debug, Default)]
+struct Link {
+    buffer: Vec<u8>,
+    connect: bool,
+    connack: bool,
+    disconnect: bool,
+    limit: usize,
+    window: HashSet<u16>,
+    last_resent: u64,
+    /// SUBSCRIBE and UNSUBSCRIBE under way, with what they ask for.
+    requests: HashMap<u16, (bool, Vec<String>)>,
+    /// Filters to restore before any publish.
+    restore: BTreeSet<String>,
+    /// Acknowledgements that the client owes, by their kind and identifier.
+    owed: HashMap<(Kind, u16), u32>,
+}
+
+#[derive(Debug)]
+struct Flow {
+    id: u16,
+    key: Key,
+    qos: u64,
+    order: u64,
+    /// A PUBREC arrived: only PUBREL may follow.
+    released: bool,
+    /// The connection on which it was sent last.
+    connection: u64,
+}
+
+impl Monitor {
+    pub(super) fn new(level: u8, options: &Options) -> Monitor {
+        Monitor {
+            level,
+            fail_lost: options.lost_session_publishes == LostPublishes::Fail,
+            forget_lost: options.lost_session_subscriptions == LostSubscriptions::Forget,
+            max_inflight: options.max_inflight.into(),
+            flows: Vec::new(),
+            order: 0,
+            granted: BTreeSet::new(),
+            lost: VecDeque::new(),
+            connection: 0,
+            link: Link::default(),
+        }
+    }
+
+    pub(super) fn link_up(&mut self) {
+        self.connection += 1;
+        self.link = Link::default();
+    }
+
+    pub(super) fn polled(&mut self, bytes: &[u8]) -> Result<()> {
+        self.link.buffer.extend(bytes);
+        while let Some(length) =
+            bytes::frame(&self.link.buffer)?.filter(|length| *length <= self.link.buffer.len())
+        {
+            let packet: Vec<u8> = self.link.buffer.drain(..length).collect();
+            let packet = bytes::decode(self.level, &packet)?;
+            self.sent(&packet).map_err(|error| format!("{error}: {packet}"))?;
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, packet: &Packet) -> Result<()> {
+        if self.link.disconnect {
+            return Err("sent after DISCONNECT".into()); // [MQTT-3.14.4-2]
+        }
+        match packet.kind {
+            Kind::Connect if self.link.connect => Err("a second CONNECT".into()), // [MQTT-3.1.0-2]
+            Kind::Connect => {
+                self.link.connect = true;
+                Ok(())
+            }
+            _ if !self.link.connect => Err("sent before CONNECT".into()), // [MQTT-3.1.0-1]
+            Kind::Disconnect => {
+                self.link.disconnect = true;
+                Ok(())
+            }
+            _ if !self.link.connack => Err("sent before the CONNACK".into()),
+            Kind::Publish => self.publish(packet),
+            Kind::Pubrel => self.release(packet.id()),
+            Kind::Subscribe | Kind::Unsubscribe => self.request(packet),
+            kind @ (Kind::Puback | Kind::Pubrec | Kind::Pubcomp) => self.acknowledge(kind, packet.id()),
+            _ => Ok(()),
+        }
+    }
+
+    fn publish(&mut self, packet: &Packet) -> Result<()> {
+        if !self.link.restore.is_empty() {
+            return Err(format!("published before {:?} was restored", self.link.restore));
+        }
+        if packet.number("qos") == 0 {
+            return Ok(());
+        }
+        let id = packet.id();
+        if self.link.requests.contains_key(&id) {
+            return Err("the identifier belongs to a SUBSCRIBE or UNSUBSCRIBE under way".into());
+        }
+        match self.flows.iter().position(|flow| flow.id == id) {
+            Some(at) => self.publish_again(at, packet)?,
+            None => self.publish_new(packet)?,
+        }
+        self.link.window.insert(id);
+        if self.link.window.len() > self.link.limit {
+            return Err(format!("more than {} in flight", self.link.limit)); // [MQTT-3.3.4-9]
+        }
+        Ok(())
+    }
+
+    fn publish_again(&mut self, at: usize, packet: &Packet) -> Result<()> {
+        let key = (packet.bytes("topic").to_vec(), packet.bytes("payload").to_vec());
+        let flow = &mut self.flows[at];
+        if flow.key != key || flow.qos != packet.number("qos") {
+            return Err("the identifier is in flight with another message".into());
+            // [MQTT-2.2.1-3]
+        }
+        if flow.connection == self.connection {
+            return Err("sent twice on one connection".into()); // [MQTT-4.4.0-1]
+        }
+        if flow.released {
+            return Err("published again after PUBREC".into()); // [MQTT-4.3.3-6]
+        }
+        if packet.number("dup") != 1 {
+            return Err("sent again without DUP".into()); // [MQTT-3.3.1-1]
+        }
+        if flow.order < self.link.last_resent {
+            return Err("sent again out of order".into()); // [MQTT-4.6.0-1]
+        }
+        self.link.last_resent = flow.order;
+        flow.connection = self.connection;
+        Ok(())
+    }
+
+    fn publish_new(&mut self, packet: &Packet) -> Result<()> {
+        if packet.number("dup") != 0 {
+            return Err("DUP on the first sending".into()); // [MQTT-3.3.1-1]
+        }
+        if let Some(waiting) = self.flows.iter().find(|flow| flow.connection != self.connection) {
+            return Err(format!("something new before identifier {} was sent again", waiting.id));
+        }
+        let key = (packet.bytes("topic").to_vec(), packet.bytes("payload").to_vec());
+        while self.lost.front().is_some_and(|(lost, optional)| *optional && *lost != key) {
+            self.lost.pop_front();
+        }
+        match self.lost.front() {
+            Some((lost, _)) if *lost != key => {
+                return Err("something new before the publishes of the lost session".into())
+            }
+            Some(_) => drop(self.lost.pop_front()),
+            None => {}
+        }
+        self.order += 1;
+        self.flows.push(Flow {
+            id: packet.id(),
+            key,
+            qos: packet.number("qos"),
+            order: self.order,
+            released: false,
+            connection: self.connection,
+        });
+        Ok(())
+    }
+
+    fn release(&mut self, id: u16) -> Result<()> {
+        let Some(flow) = self.flows.iter_mut().find(|flow| flow.id == id) else {
+            return self.acknowledge(Kind::Pubrel, id);
+        };
+        if !flow.released {
+            return Err("PUBREL before PUBREC".into());
+        }
+        flow.connection = self.connection;
+        Ok(())
+    }
+
+    fn request(&mut self, packet: &Packet) -> Result<()> {
+        let id = packet.id();
+        if self.link.requests.contains_key(&id) || self.flows.iter().any(|flow| flow.id == id) {
+            return Err("the identifier is in flight".into()); // [MQTT-2.2.1-3]
+        }
+        let filters = String::from_utf8_lossy(packet.bytes("filters")).into_owned();
+        let names: Vec<String> = filters
+            .split(',')
+            .map(|filter| filter.split(':').next().unwrap_or_default().to_string())
+            .collect();
+        for name in &names {
+            self.link.restore.remove(name);
+            if packet.kind == Kind::Unsubscribe {
+                self.granted.remove(name);
+            }
+        }
+        self.link.requests.insert(id, (packet.kind == Kind::Subscribe, names));
+        Ok(())
+    }
+
+    /// An acknowledgement answers something that came on this very connection, once.
+    fn acknowledge(&mut self, kind: Kind, id: u16) -> Result<()> {
+        match self.link.owed.get_mut(&(kind, id)) {
+            Some(owed) if *owed > 0 => {
+                *owed -= 1;
+                Ok(())
+            }
+            _ => Err("answers nothing that came on this connection".into()),
+        }
+    }
+
+    /// The client got a packet of the server.
+    pub(super) fn arrived(&mut self, packet: &Packet) {
+        let id = packet.id();
+        let mut owe = |kind| *self.link.owed.entry((kind, id)).or_default() += 1;
+        match packet.kind {
+            Kind::Connack if packet.number("rc") == 0 => self.connack(packet),
+            Kind::Publish if packet.number("qos") == 1 => owe(Kind::Puback),
+            Kind::Publish if packet.number("qos") == 2 => owe(Kind::Pubrec),
+            Kind::Pubrel => owe(Kind::Pubcomp),
+            Kind::Pubrec if packet.number("rc") < 0x80 => {
+                match self.flows.iter_mut().find(|flow| flow.id == id && flow.qos == 2) {
+                    Some(flow) => flow.released = true,
+                    None => owe(Kind::Pubrel),
+                }
+            }
+            Kind::Puback | Kind::Pubrec | Kind::Pubcomp => {
+                self.link.window.remove(&id);
+                self.flows.retain(|flow| flow.id != id || (flow.qos == 1) != (packet.kind == Kind::Puback));
+            }
+            Kind::Suback | Kind::Unsuback => {
+                let Some((subscribe, filters)) = self.link.requests.remove(&id) else { return };
+                for (filter, code) in filters.into_iter().zip(packet.bytes("codes")) {
+                    if subscribe && *code < 0x80 {
+                        self.granted.insert(filter);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn connack(&mut self, packet: &Packet) {
+        self.link.connack = true;
+        let announced = packet.find("receive_maximum").map_or(65_535, |_| packet.number("receive_maximum"));
+        self.link.limit = self.max_inflight.min(announced as usize);
+        if packet.number("sp") == 1 {
+            return;
+        }
+        let flows = std::mem::take(&mut self.flows);
+        if !self.fail_lost {
+            let lost = flows.into_iter().map(|flow| (flow.key, flow.released));
+            let older: Vec<_> = lost.chain(self.lost.drain(..)).collect();
+            self.lost = older.into();
+        }
+        if self.forget_lost {
+            self.granted.clear();
+        }
+        self.link.restore = self.granted.clone();
+    }
+}

@@ -1,0 +1,367 @@
+//! The simulator: the engine on a virtual clock, its dials and bytes and hang-ups carried by hand.
+//!
+//! Single-threaded and exact. Bytes leave the engine only when the peer wants to read or time passes, so a script
+//! decides what had left and what had not when the link was cut. Time jumps from timer to timer.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use remqtt_proto::{
+    Attempt, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Options, Output, Reason, Ticket,
+};
+
+use crate::command::{refusal, Command, Names};
+use crate::stage::{Outcome, Read, Stage};
+
+/// More outputs than this for one input mean that the engine spins.
+const OUTPUTS: usize = 100_000;
+
+/// A simulated client and network.
+#[derive(Debug)]
+pub struct World {
+    options: Options,
+    engine: Option<Engine>,
+    seed: u64,
+    now: Instant,
+    network: Network,
+    /// Connections as the peer sees them: the first is the present one.
+    pipes: VecDeque<Pipe>,
+    application: Application,
+    /// When the last link went down, until the next dial.
+    down_since: Option<Instant>,
+    draining: bool,
+}
+
+#[derive(Debug, Default)]
+struct Network {
+    dialled: Option<Attempt>,
+    up: Option<Attempt>,
+    refuse: bool,
+    ignore: bool,
+    stall: bool,
+}
+
+#[derive(Debug, Default)]
+struct Pipe {
+    inbox: Vec<u8>,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Application {
+    names: Names,
+    last_ticket: Ticket,
+    deliveries: HashMap<u16, Delivery>,
+    on_connect: Vec<Command>,
+    lines: VecDeque<String>,
+}
+
+impl World {
+    /// A world in which nothing has happened. The seed is the engine's.
+    pub fn new(seed: u64) -> World {
+        let mut options = Options::default();
+        options.servers.push("mqtt://peer:1883".into());
+        World {
+            options,
+            engine: None,
+            seed,
+            now: Instant(1_000_000_000_000),
+            network: Network::default(),
+            pipes: VecDeque::from([Pipe { closed: true, ..Pipe::default() }]),
+            application: Application::default(),
+            down_since: None,
+            draining: false,
+        }
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The engine, once there is one.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
+    }
+
+    fn handle(&mut self, input: Input<'_>) -> Outcome<()> {
+        let (seed, now) = (self.seed, self.now);
+        let options = &self.options;
+        self.engine.get_or_insert_with(|| Engine::new(options.clone(), seed, now)).handle(now, input);
+        if self.draining {
+            return Ok(()); // an answer to an output: the loop that took the output goes on
+        }
+        self.draining = true;
+        let result = self.drain();
+        self.draining = false;
+        result
+    }
+
+    /// Does what the engine wants until it wants nothing more.
+    fn drain(&mut self) -> Outcome<()> {
+        for _ in 0..OUTPUTS {
+            let Some(engine) = &mut self.engine else { return Ok(()) };
+            match engine.poll_output() {
+                None => return Ok(()),
+                Some(Output::Dial(attempt, _)) => self.dial(attempt)?,
+                Some(Output::Hangup(attempt)) => self.hang_up(attempt)?,
+                Some(Output::Event(event)) => self.tell(&event)?,
+            }
+        }
+        Err(format!("more than {OUTPUTS} outputs for one input"))
+    }
+
+    fn dial(&mut self, attempt: Attempt) -> Outcome<()> {
+        if self.network.up.is_some() || self.network.dialled.is_some() {
+            return Err("a dial while there is another link".into());
+        }
+        if let Some(since) = self.down_since.take() {
+            let options = self.engine.as_ref().map_or(&self.options, Engine::options);
+            let bound = options.reconnect_max_delay.max(options.refused_min_delay) + Duration::from_millis(1);
+            if self.now.since(since) > bound.max(options.refused_min_delay * 2) {
+                return Err(format!("dialled {:?} after the link went down", self.now.since(since)));
+            }
+        }
+        if self.network.refuse {
+            let error = Error::new(ErrorCode::ConnectFailed, "refused");
+            return self.link_down(attempt, error);
+        }
+        if self.network.ignore {
+            self.network.dialled = Some(attempt);
+            return Ok(());
+        }
+        self.network.up = Some(attempt);
+        self.pipes.push_back(Pipe::default());
+        self.handle(Input::LinkUp(attempt))
+    }
+
+    fn hang_up(&mut self, attempt: Attempt) -> Outcome<()> {
+        if self.network.up == Some(attempt) {
+            let rest = self.poll_transmit()?;
+            if let Some(pipe) = self.pipes.back_mut() {
+                pipe.inbox.extend(rest);
+                pipe.closed = true;
+            }
+        } else if self.network.dialled != Some(attempt) {
+            return Ok(()); // crossed with the news that the link is down
+        }
+        (self.network.up, self.network.dialled) = (None, None);
+        self.link_down(attempt, Error::new(ErrorCode::ConnectionLost, "hung up"))
+    }
+
+    fn link_down(&mut self, attempt: Attempt, error: Error) -> Outcome<()> {
+        self.down_since = Some(self.now);
+        self.handle(Input::LinkDown(attempt, error))
+    }
+
+    /// The application gets an event and does what applications do.
+    fn tell(&mut self, event: &Event) -> Outcome<()> {
+        let line = self.application.names.line(event);
+        self.application.lines.push_back(line);
+        match event {
+            Event::Message(message) => {
+                let Some(delivery) = message.delivery else { return Ok(()) };
+                self.application.deliveries.insert(delivery.packet_identifier, delivery);
+                if self.options.manual_ack {
+                    return Ok(());
+                }
+                self.handle(Input::Command(remqtt_proto::Command::Acknowledge(vec![delivery])))
+            }
+            Event::Connected(_) => {
+                for command in self.application.on_connect.clone() {
+                    self.carry_out(command)?;
+                }
+                self.handle(Input::Command(remqtt_proto::Command::ConnectedHandled))
+            }
+            Event::Disconnected(disconnected) if disconnected.retry_in.is_none() => {
+                self.down_since = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Outcome<()> {
+        let command = match command {
+            Command::Start => remqtt_proto::Command::Start,
+            Command::Stop(code) => {
+                self.down_since = None;
+                remqtt_proto::Command::Stop(Reason { reason_code: code, ..Reason::default() })
+            }
+            Command::Close => remqtt_proto::Command::Close,
+            Command::Publish(name, publish) => {
+                let ticket = self.ticket(&name);
+                if let Err(error) = Engine::check_publish(&self.options, &publish) {
+                    self.application.lines.push_back(refusal(&name, &error));
+                    return Ok(());
+                }
+                remqtt_proto::Command::Publish(ticket, publish)
+            }
+            Command::Subscribe(name, subscriptions, properties) => {
+                remqtt_proto::Command::Subscribe(self.ticket(&name), subscriptions, properties)
+            }
+            Command::Unsubscribe(name, filters) => {
+                remqtt_proto::Command::Unsubscribe(self.ticket(&name), filters, Default::default())
+            }
+            Command::Ack(id) => match self.application.deliveries.get(&id) {
+                Some(delivery) => remqtt_proto::Command::Acknowledge(vec![*delivery]),
+                None => return Ok(()),
+            },
+            Command::Impossible(name, code) => {
+                self.application.lines.push_back(refusal(&name, &Error::from(code)));
+                return Ok(());
+            }
+            Command::OnConnect(command) => {
+                self.application.on_connect.push(*command);
+                return Ok(());
+            }
+            Command::Configure(setting) => {
+                return setting.apply(&mut self.options).map_err(|error| error.to_string())
+            }
+            Command::Quit => return Ok(()),
+        };
+        self.handle(Input::Command(command))
+    }
+
+    fn ticket(&mut self, name: &str) -> Ticket {
+        self.application.last_ticket += 1;
+        self.application.names.file(self.application.last_ticket, name);
+        self.application.last_ticket
+    }
+
+    fn poll_transmit(&mut self) -> Outcome<Vec<u8>> {
+        let Some(engine) = &mut self.engine else { return Ok(Vec::new()) };
+        let mut bytes = BytesMut::new();
+        let mut before = usize::MAX;
+        while bytes.len() != before {
+            before = bytes.len();
+            engine.poll_transmit(self.now, &mut bytes);
+        }
+        Ok(bytes.to_vec())
+    }
+
+    /// What the engine has to send goes to the peer.
+    fn transmit(&mut self) -> Outcome<bool> {
+        let Some(attempt) = self.network.up.filter(|_| !self.network.stall) else { return Ok(false) };
+        let bytes = self.poll_transmit()?;
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        if let Some(pipe) = self.pipes.back_mut() {
+            pipe.inbox.extend(bytes);
+        }
+        self.handle(Input::Flushed(attempt))?;
+        Ok(true)
+    }
+
+    /// Goes to the next timer that is due until `deadline`. False: there is none, and it is `deadline` now.
+    fn next_timer(&mut self, deadline: Instant) -> Outcome<bool> {
+        match self.engine.as_ref().and_then(Engine::poll_timeout) {
+            Some((at, timer)) if at <= deadline => {
+                let late = at < self.now;
+                self.now = self.now.max(at);
+                self.handle(Input::Timeout)?;
+                let next = self.engine.as_ref().and_then(Engine::poll_timeout);
+                if late && next == Some((at, timer)) {
+                    return Err(format!("the timer {timer:?} stays due after it was handled"));
+                }
+                Ok(true)
+            }
+            _ => {
+                self.now = self.now.max(deadline);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Lets everything happen until `done` gives something or the time is over.
+    fn until<T>(
+        &mut self,
+        within: Duration,
+        mut done: impl FnMut(&mut World) -> Option<T>,
+    ) -> Outcome<Option<T>> {
+        let deadline = self.now + within;
+        for _ in 0..OUTPUTS {
+            if let Some(value) = done(self) {
+                return Ok(Some(value));
+            }
+            if !self.transmit()? && !self.next_timer(deadline)? {
+                return Ok(done(self));
+            }
+        }
+        Err("timers fire without end".into())
+    }
+}
+
+impl Stage for World {
+    fn command(&mut self, line: &str) -> Outcome<()> {
+        let command = Command::parse(line)?;
+        self.carry_out(command)
+    }
+
+    fn event(&mut self, within: Duration) -> Outcome<Option<String>> {
+        self.until(within, |world| world.application.lines.pop_front())
+    }
+
+    fn link(&mut self, within: Duration) -> Outcome<bool> {
+        let found = self.until(within, |world| (world.pipes.len() > 1).then_some(()))?;
+        if found.is_some() {
+            self.pipes.pop_front();
+        }
+        Ok(found.is_some())
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
+        match self.network.up {
+            Some(attempt) if self.pipes.len() == 1 => self.handle(Input::Received(attempt, bytes)),
+            _ => Ok(()), // the client has hung up: nobody hears it
+        }
+    }
+
+    fn read(&mut self, within: Duration) -> Outcome<Read> {
+        let read = self.until(within, |world| {
+            let pipe = world.pipes.front_mut()?;
+            if !pipe.inbox.is_empty() {
+                return Some(Read::Bytes(std::mem::take(&mut pipe.inbox)));
+            }
+            pipe.closed.then_some(Read::Closed)
+        })?;
+        Ok(read.unwrap_or(Read::Nothing))
+    }
+
+    fn cut(&mut self, orderly: bool) -> Outcome<()> {
+        let Some(attempt) = self.network.up.filter(|_| self.pipes.len() == 1) else { return Ok(()) };
+        self.network.up = None;
+        if let Some(pipe) = self.pipes.front_mut() {
+            pipe.inbox.clear();
+            pipe.closed = true;
+        }
+        let how = if orderly { "closed by the peer" } else { "reset" };
+        self.link_down(attempt, Error::new(ErrorCode::ConnectionLost, how))
+    }
+
+    fn refuse(&mut self, refuse: bool) -> Outcome<()> {
+        self.network.refuse = refuse;
+        self.network.ignore &= refuse;
+        Ok(())
+    }
+
+    fn stall(&mut self, stall: bool) -> Outcome<()> {
+        self.network.stall = stall;
+        Ok(())
+    }
+
+    fn ignore(&mut self) -> Outcome<()> {
+        self.network.ignore = true;
+        Ok(())
+    }
+
+    fn advance(&mut self, time: Duration) -> Outcome<()> {
+        self.until(time, |_| None::<()>).map(|_| ())
+    }
+
+    fn is_real(&self) -> bool {
+        false
+    }
+}
