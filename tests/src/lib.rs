@@ -2,11 +2,13 @@
 
 pub mod bytes;
 pub mod command;
+pub mod conductor;
 pub mod model;
 pub mod play;
 pub mod random;
 pub mod script;
 mod serve;
+pub mod show;
 pub mod stage;
 pub mod text;
 pub mod world;

@@ -26,10 +26,10 @@ pub enum CutAt {
 /// What a play has seen.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Bytes that the peer took from the client.
-    pub from_client: usize,
-    /// Bytes that the peer sent.
-    pub from_server: usize,
+    /// Bytes of the client and of the peer within the script.
+    pub script: (usize, usize),
+    pub(crate) from_client: usize,
+    pub(crate) from_server: usize,
     /// Everything that happened, for the reader of a failure.
     pub trace: Vec<String>,
     /// Why it failed.
@@ -321,6 +321,12 @@ impl<'a, S: Stage> Play<'a, S> {
             }
         }
         Ok(read)
+    }
+
+    /// The script is over: what comes now belongs to no cut.
+    pub(crate) fn finishing(&mut self) {
+        self.cut = None;
+        self.report.script = (self.report.from_client, self.report.from_server);
     }
 
     fn cut_and_take_over(&mut self) -> Result<()> {

@@ -94,6 +94,7 @@ impl<S: Stage> Play<'_, S> {
 
     /// The end of a literal play: stop the client, and see that nothing is left over.
     pub(crate) fn finish(&mut self) -> Result<()> {
+        self.finishing();
         if self.started && self.linked {
             self.command("stop").map_err(|error| format!("at the end: {error}"))?;
             match self.next_packet(PATIENCE) {

@@ -121,7 +121,8 @@ impl Scenario {
 
 /// `row 5` or `rows 5, 6` anywhere in the comment at the head.
 fn rows(text: &str) -> Vec<u32> {
-    let head: String = text.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>().join(" ");
+    let head: String =
+        text.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>().join(" ").to_lowercase();
     let mut words = head.split([' ', ',']).filter(|word| !word.is_empty()).peekable();
     let mut rows = Vec::new();
     while let Some(word) = words.next() {

@@ -1,0 +1,56 @@
+//! Plays the scenarios: `conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--only PART]`.
+//!
+//! NAME is the language (`rust`, `c`, `python`), COMMAND starts its shim; PART is a part of a scenario's name.
+
+use remqtt_tests::show::{conduct, cut_everywhere, scenarios, simulate, table, Tally};
+
+fn main() {
+    match perform() {
+        Ok(true) => {}
+        Ok(false) => std::process::exit(1),
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn perform() -> Result<bool, String> {
+    let mut scenarios = scenarios()?;
+    let mut stages: Vec<(String, Option<String>)> = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--sim" => stages.push(("sim".into(), None)),
+            "--cuts" => stages.push(("cuts".into(), None)),
+            "--only" => {
+                let part = value()?;
+                scenarios.retain(|scenario| scenario.name.contains(&part));
+            }
+            "--shim" => {
+                let value = value()?;
+                let (name, command) = value.split_once('=').ok_or("--shim NAME=COMMAND")?;
+                stages.push((name.to_string(), Some(command.to_string())));
+            }
+            _ => return Err("conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--only PART]".into()),
+        }
+    }
+    let tallies: Vec<(&str, Tally)> = stages
+        .iter()
+        .map(|(stage, shim)| {
+            let tally = match (stage.as_str(), shim) {
+                (_, Some(shim)) => conduct(&scenarios, stage, shim),
+                ("sim", None) => simulate(&scenarios),
+                _ => cut_everywhere(&scenarios),
+            };
+            (stage.as_str(), tally)
+        })
+        .collect();
+    let shown: Vec<(&str, &Tally)> = tallies.iter().map(|(stage, tally)| (*stage, tally)).collect();
+    for failure in shown.iter().flat_map(|(_, tally)| &tally.failures) {
+        println!("{failure}");
+    }
+    println!("{}", table(&shown));
+    Ok(tallies.iter().all(|(_, tally)| tally.failures.is_empty()))
+}

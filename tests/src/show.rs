@@ -1,0 +1,171 @@
+//! Plays all scenarios on stages, counts, and shows what failed and what was skipped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::conductor::Conductor;
+use crate::play::{play, CutAt, Report};
+use crate::script::{Run, Scenario};
+use crate::world::World;
+
+/// Seed of the engine in the literal plays and the cuts.
+const SEED: u64 = 7;
+
+/// What became of the scenarios on one stage.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Runs of each row that passed; a scenario without a row counts under row 0.
+    pub passed: BTreeMap<u32, usize>,
+    /// Runs that were played.
+    pub played: usize,
+    /// Scenarios that were not played, with their reasons.
+    pub skipped: BTreeSet<String>,
+    /// Failures, with what led to them.
+    pub failures: Vec<String>,
+}
+
+/// Every scenario of the project.
+pub fn scenarios() -> Result<Vec<Scenario>, String> {
+    Scenario::load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios"))
+}
+
+/// Plays everything in the simulator, literally.
+pub fn simulate(scenarios: &[Scenario]) -> Tally {
+    on_stage(scenarios, "sim", |run| play(run, &mut World::new(SEED), None))
+}
+
+/// Plays everything in the simulator with the link cut at every byte of either stream.
+pub fn cut_everywhere(scenarios: &[Scenario]) -> Tally {
+    let mut tally = Tally::default();
+    for scenario in scenarios.iter().filter(|scenario| scenario.skipped_on("sim").is_none()) {
+        if let Some(reason) = &scenario.no_cuts {
+            tally.skipped.insert(format!("{}: {reason}", scenario.name));
+            continue;
+        }
+        for run in &scenario.runs {
+            let (client, server) = play(run, &mut World::new(SEED), None).script;
+            let cuts = (0..=client).map(CutAt::FromClient).chain((0..=server).map(CutAt::FromServer));
+            let mut failed = 0;
+            for cut in cuts {
+                let report = play(run, &mut World::new(SEED), Some(cut));
+                tally.played += 1;
+                if report.failure.is_some() {
+                    failed += 1;
+                    if failed == 1 {
+                        tally.failures.push(shown(scenario, run, &format!("{cut:?}"), &report));
+                    }
+                }
+            }
+            if failed > 1 {
+                tally.failures.push(format!(
+                    "  and {} more cuts of {} [{}]",
+                    failed - 1,
+                    scenario.name,
+                    run.variant
+                ));
+            }
+        }
+    }
+    tally
+}
+
+/// Plays everything over TCP against the shim of a language. Several at once: most of the time is waiting.
+pub fn conduct(scenarios: &[Scenario], language: &str, shim: &str) -> Tally {
+    on_stage(scenarios, language, |run| {
+        let mut stage = match Conductor::start(shim) {
+            Ok(stage) => stage,
+            Err(error) => return Report { failure: Some(error), ..Report::default() },
+        };
+        let mut report = play(run, &mut stage, None);
+        if report.failure.is_some() {
+            let complaints = stage.complaints();
+            report.trace.extend(complaints.lines().map(|line| format!("  stderr {line}")));
+        } else {
+            report.failure = stage.quit().err();
+        }
+        report
+    })
+}
+
+fn on_stage(scenarios: &[Scenario], stage: &str, perform: impl Fn(&Run) -> Report + Sync) -> Tally {
+    let tally = Mutex::new(Tally::default());
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+            play_all(scenario, stage, &perform, &tally);
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(worker)));
+    });
+    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn play_all(scenario: &Scenario, stage: &str, perform: impl Fn(&Run) -> Report, tally: &Mutex<Tally>) {
+    let tally = || tally.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(reason) = scenario.skipped_on(stage) {
+        tally().skipped.insert(format!("{}: {reason}", scenario.name));
+        return;
+    }
+    for run in &scenario.runs {
+        let report = perform(run);
+        let mut tally = tally();
+        match &report.failure {
+            Some(failure) if failure.contains("LACKS") => {
+                tally.skipped.insert(format!("{}: the shim {failure}", scenario.name));
+            }
+            failure => {
+                tally.played += 1;
+                let rows: &[u32] = if scenario.rows.is_empty() { &[0] } else { &scenario.rows };
+                for row in rows {
+                    *tally.passed.entry(*row).or_default() += usize::from(failure.is_none());
+                }
+                if failure.is_some() {
+                    tally.failures.push(shown(scenario, run, stage, &report));
+                }
+            }
+        }
+    }
+}
+
+fn shown(scenario: &Scenario, run: &Run, how: &str, report: &Report) -> String {
+    let failure = report.failure.as_deref().unwrap_or_default();
+    let tail = report.trace.len().saturating_sub(50);
+    let trace = report.trace[tail..].join("\n    ");
+    format!("{} [{}] {how}\n  {failure}\n    {trace}\n", scenario.name, run.variant)
+}
+
+/// Rows by stages: how many runs passed.
+pub fn table(tallies: &[(&str, &Tally)]) -> String {
+    let rows: BTreeSet<u32> = tallies.iter().flat_map(|(_, tally)| tally.passed.keys().copied()).collect();
+    let mut text = format!("{:>5}", "row");
+    for (stage, _) in tallies {
+        text += &format!(" {stage:>8}");
+    }
+    for row in rows {
+        let name = if row == 0 { "other".to_string() } else { row.to_string() };
+        text += &format!("\n{name:>5}");
+        for (_, tally) in tallies {
+            let count = tally.passed.get(&row).map_or("-".to_string(), usize::to_string);
+            text += &format!(" {count:>8}");
+        }
+    }
+    for (what, count) in [
+        ("runs", (|tally| tally.played) as fn(&Tally) -> usize),
+        ("fail", |tally| tally.failures.len()),
+        ("skip", |tally| tally.skipped.len()),
+    ] {
+        text += &format!("\n{what:>5}");
+        for (_, tally) in tallies {
+            text += &format!(" {:>8}", count(tally));
+        }
+    }
+    for (stage, tally) in tallies {
+        for skipped in &tally.skipped {
+            text += &format!("\n{stage} skips {skipped}");
+        }
+    }
+    text
+}
