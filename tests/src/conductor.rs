@@ -73,14 +73,14 @@ impl Stage for Conductor {
     }
 
     fn event(&mut self, within: Duration) -> Outcome<Option<String>> {
-        self.shim.event(bound_of(within))
+        self.shim.event(within)
     }
 
     fn link(&mut self, within: Duration) -> Outcome<bool> {
         let Some(listener) = &self.listener else { return Ok(false) };
         // Linux applies the receive timeout to accept; no timeout at all is spelled as non-blocking.
         listener.set_nonblocking(within.is_zero()).map_err(text)?;
-        listener.set_read_timeout(Some(bound_of(within).max(Duration::from_millis(1)))).map_err(text)?;
+        listener.set_read_timeout(Some(within.max(Duration::from_millis(1)))).map_err(text)?;
         match listener.accept() {
             Ok((socket, _)) => {
                 let stream = TcpStream::from(socket);
@@ -106,7 +106,7 @@ impl Stage for Conductor {
         let Some(link) = self.link.as_mut().filter(|_| !self.stalled) else { return Ok(Read::Nothing) };
         link.set_nonblocking(within.is_zero()).map_err(text)?;
         if !within.is_zero() {
-            link.set_read_timeout(Some(bound_of(within))).map_err(text)?;
+            link.set_read_timeout(Some(within)).map_err(text)?;
         }
         let mut buffer = vec![0; 64 * 1024];
         match link.read(&mut buffer) {
@@ -167,15 +167,6 @@ impl Stage for Conductor {
 
     fn is_real(&self) -> bool {
         true
-    }
-}
-
-/// Short waits are meant; everything else is only bounded.
-fn bound_of(within: Duration) -> Duration {
-    if within < Duration::from_millis(100) && !within.is_zero() || within.is_zero() {
-        within
-    } else {
-        within + SAFETY
     }
 }
 

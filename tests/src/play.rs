@@ -98,6 +98,15 @@ impl<'a, S: Stage> Play<'a, S> {
         }
     }
 
+    /// How long a step may wait. Real time is only bounded, with a margin that no slow machine reaches.
+    fn patience(&self, within: Duration) -> Duration {
+        if self.stage.is_real() {
+            within + PATIENCE
+        } else {
+            within
+        }
+    }
+
     fn step(&mut self, step: &Step) -> Result<()> {
         self.trace("", &step.text);
         if self.serving {
@@ -156,6 +165,7 @@ impl<'a, S: Stage> Play<'a, S> {
         within: Duration,
         bind: Option<&str>,
     ) -> Result<()> {
+        let within = self.patience(within);
         let wanted = |line: &String| {
             let mut words = line.split(' ');
             words.next() == Some(kind) && name.is_none_or(|name| words.next() == Some(name))
@@ -225,6 +235,7 @@ impl<'a, S: Stage> Play<'a, S> {
         within: Duration,
         bind: Option<&str>,
     ) -> Result<()> {
+        let within = self.patience(within);
         if kind == Kind::Connect && !self.accept(within)? {
             return Err(format!("no connection within {within:?}"));
         }
@@ -388,6 +399,7 @@ impl<'a, S: Stage> Play<'a, S> {
     }
 
     fn expect_close(&mut self, within: Duration) -> Result<()> {
+        let within = self.patience(within);
         let packet = self.whole_packet()?;
         match (packet, self.read(within)?) {
             (Some(packet), _) => Err(format!("came {packet}")),
