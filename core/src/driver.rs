@@ -7,7 +7,7 @@
 //! Buffers belong to the thread, not to the client: an idle client owns neither a read nor a write buffer. Only what
 //! the socket did not take stays with its client.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -46,7 +46,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 /// What a round needs and no client keeps.
@@ -357,11 +357,14 @@ impl Future for Driver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let work = || SCRATCH.with_borrow_mut(|scratch| self.work(cx, scratch));
-        match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(poll) => poll,
+        // Taken out, so that a panic drops it with what it holds of this client.
+        let mut scratch = SCRATCH.take();
+        match catch_unwind(AssertUnwindSafe(|| self.work(cx, &mut scratch))) {
+            Ok(poll) => {
+                SCRATCH.set(scratch);
+                poll
+            }
             Err(panic) => {
-                SCRATCH.take();
                 self.link = Link::Down;
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -392,4 +395,31 @@ async fn end(mut stream: TcpStream, rest: BytesMut) -> io::Result<()> {
     let mut ignored = [0; 1_024];
     while stream.read(&mut ignored).await? > 0 {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use remqtt_proto::{Options, Properties, Publish, QoS, State};
+
+    use super::*;
+    use crate::client::Client;
+
+    #[tokio::test]
+    async fn a_panic_ends_the_client_and_completes_what_is_open() {
+        let shared = Arc::new(Shared::new(Options::default()));
+        let mut driver = Driver::new(shared.clone(), Engine::new(Options::default(), 0, now()));
+        let client = Client { shared };
+        let (topic, payload, properties) = ("t".into(), Default::default(), Properties::new());
+        let publish = Publish { topic, payload, qos: QoS::AtLeastOnce, retain: false, properties };
+        let ticket = client.publish(publish.clone()).unwrap();
+        driver.link = Link::Dialling(1, Box::pin(async { panic!("this panic belongs to the test") }));
+        driver.await;
+        let error = client.wait(ticket, Duration::ZERO).unwrap_err();
+        assert_eq!((error.code, &*error.detail), (ErrorCode::Panic, "this panic belongs to the test"));
+        assert_eq!(client.state(), State::Closed);
+        assert_eq!(client.publish(publish).unwrap_err().code, ErrorCode::Closed);
+        let mut batch = client.pull(Duration::ZERO);
+        assert!(matches!(batch.next(), Some(Event::Completed(done, Outcome::Failed(..))) if done == ticket));
+        assert_eq!(batch.next(), Some(Event::Closed));
+    }
 }
