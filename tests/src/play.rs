@@ -122,7 +122,7 @@ impl<'a, S: Stage> Play<'a, S> {
             Action::Expect { kind, fields, within, bind } => {
                 self.expect(*kind, fields, *within, bind.as_deref())
             }
-            Action::ExpectHex(bytes) => self.expect_hex(bytes),
+            Action::ExpectHex(bytes, within) => self.expect_hex(bytes, *within),
             Action::ExpectNothing => self.expect_nothing(),
             Action::ExpectClose(within) => self.expect_close(*within),
             Action::Send(kind, fields) => self.send_packet(*kind, fields),
@@ -362,9 +362,10 @@ impl<'a, S: Stage> Play<'a, S> {
         self.stage.cut(orderly)
     }
 
-    fn expect_hex(&mut self, expected: &[u8]) -> Result<()> {
+    fn expect_hex(&mut self, expected: &[u8], within: Duration) -> Result<()> {
+        let within = self.patience(within);
         while self.inbox.len() < expected.len() && !self.serving {
-            match self.read(PATIENCE)? {
+            match self.read(within)? {
                 Read::Bytes(_) => {}
                 Read::Closed | Read::Nothing => break,
             }

@@ -29,6 +29,7 @@ pub struct Scenario {
     pub limits: Vec<Limit>,
     /// Why the simulator does not repeat it with cuts, if it does not.
     pub no_cuts: Option<String>,
+    rogue: bool,
     /// One for each combination of variants.
     pub runs: Vec<Run>,
 }
@@ -82,6 +83,7 @@ impl Scenario {
             rows: rows(text),
             limits: Vec::new(),
             no_cuts: None,
+            rogue: false,
             runs: Vec::new(),
         };
         let mut variants: Vec<(String, Vec<String>)> = Vec::new();
@@ -95,16 +97,20 @@ impl Scenario {
                     variants = words[1..].iter().map(|word| variant(number, word)).collect::<Result<_>>()?;
                 }
                 Some("only" | "skip") => scenario.limits.push(limit(number, &words)?),
-                Some("cuts") => match &words[1..] {
-                    [none, reason] if none == "none" => scenario.no_cuts = Some(words::text(reason)?),
-                    _ => return Err(format!("{number}: cuts none \"reason\"")),
-                },
+                Some(word @ ("cuts" | "rogue")) => {
+                    let [.., reason] = words.as_slice() else { continue };
+                    if !reason.starts_with('"') {
+                        return Err(format!("{number}: {word} and a \"reason\""));
+                    }
+                    scenario.no_cuts = Some(words::text(reason)?);
+                    scenario.rogue = word == "rogue";
+                }
                 Some(_) => script.push((number, line.to_string())),
             }
         }
         for variables in combinations(&variants) {
             let mut run = run(&script, &variants, variables)?;
-            run.conforming = scenario.no_cuts.is_none();
+            run.conforming = !scenario.rogue;
             scenario.runs.push(run);
         }
         Ok(scenario)

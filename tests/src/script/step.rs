@@ -63,7 +63,7 @@ pub enum Action {
         within: Duration,
         bind: Option<String>,
     },
-    ExpectHex(Vec<u8>),
+    ExpectHex(Vec<u8>, Duration),
     ExpectNothing,
     ExpectClose(Duration),
     Send(Kind, Fields),
@@ -199,7 +199,10 @@ impl Words<'_> {
             "expect" => match self.next()?.as_str() {
                 "nothing" => Action::ExpectNothing,
                 "close" => Action::ExpectClose(self.within()?),
-                "hex" => Action::ExpectHex(self.hex()?),
+                "hex" => {
+                    let within = self.within()?;
+                    Action::ExpectHex(self.hex()?, within)
+                }
                 kind => {
                     let kind = Kind::named(kind).ok_or_else(|| format!("no packet is named {kind:?}"))?;
                     let (within, bind) = (self.within()?, self.bind()?);

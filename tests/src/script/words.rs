@@ -35,7 +35,7 @@ pub(super) fn split(line: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// Replaces `$name`, `${name}`, `${name+3}` and `${name-3}`; `$$` is a dollar sign.
+/// Replaces `$name`, `${name}`, `${name+3}` and `${name-other}`; `$$` is a dollar sign.
 pub(super) fn substitute(line: &str, variables: &Variables) -> Result<String> {
     let line = line.replace("$$", "\u{1}");
     let mut parts = line.split('$');
@@ -54,7 +54,10 @@ pub(super) fn substitute(line: &str, variables: &Variables) -> Result<String> {
         if offset.is_empty() {
             out += value;
         } else {
-            let sum = value.parse::<i64>().ok().zip(offset.parse::<i64>().ok()).map(|(a, b)| a + b);
+            let (sign, second) = offset.split_at(1);
+            let second = variables.get(second).map_or(second, String::as_str);
+            let second = second.parse::<i64>().map(|second| if sign == "-" { -second } else { second });
+            let sum = value.parse::<i64>().ok().zip(second.ok()).map(|(a, b)| a + b);
             out += &sum.ok_or_else(|| format!("${{{inside}}} is no sum of numbers"))?.to_string();
         }
         out += rest;
