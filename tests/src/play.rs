@@ -126,7 +126,10 @@ impl<'a, S: Stage> Play<'a, S> {
             Action::ExpectNothing => self.expect_nothing(),
             Action::ExpectClose(within) => self.expect_close(*within),
             Action::Send(kind, fields) => self.send_packet(*kind, fields),
-            Action::SendHex(bytes) => self.send(bytes, None),
+            Action::SendHex(bytes) => {
+                let packet = bytes::decode(self.run.level, bytes).ok();
+                self.send(bytes, packet)
+            }
             Action::Cut(cut) => self.cut_link(*cut),
             Action::Stall(stall) => self.stage.stall(*stall),
             Action::Refuse(refuse) => self.stage.refuse(*refuse),

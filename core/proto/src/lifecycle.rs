@@ -279,7 +279,7 @@ impl Engine {
         retry_in: Option<Duration>,
         properties: Properties,
     ) {
-        let failures = self.reconnect.strikes();
+        let failures = if was_connected { 0 } else { self.reconnect.attempts };
         let event = Disconnected { error, was_connected, from_server, retry_in, failures, properties };
         self.emit(Event::Disconnected(Box::new(event)));
     }

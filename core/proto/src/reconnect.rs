@@ -56,10 +56,6 @@ impl Reconnect {
         self.strikes = 0;
     }
 
-    pub(crate) fn strikes(&self) -> u32 {
-        self.strikes
-    }
-
     /// A connection was lost: schedules the next attempt and returns the delay.
     pub(crate) fn lost(&mut self, now: Instant, options: &Options, cause: ErrorCode) -> Duration {
         let delay = self.delay(options, cause);

@@ -1,6 +1,6 @@
 //! A conforming server with one client, as small as the model needs it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use super::{Key, Result};
@@ -19,7 +19,7 @@ pub(super) struct Broker {
     /// The client wants the session to outlive the connection.
     lasting: bool,
     /// QoS 2 identifiers of the client that are received and not released.
-    inbound: BTreeSet<u16>,
+    inbound: BTreeMap<u16, Key>,
     delivered: Vec<Key>,
     outbound: Vec<Outgoing>,
     finished: Vec<Outgoing>,
@@ -44,7 +44,7 @@ impl Broker {
             receive_maximum: None,
             session: false,
             lasting: false,
-            inbound: BTreeSet::new(),
+            inbound: BTreeMap::new(),
             delivered: Vec::new(),
             outbound: Vec::new(),
             finished: Vec::new(),
@@ -78,7 +78,7 @@ impl Broker {
                 let key = (packet.bytes("topic").to_vec(), packet.bytes("payload").to_vec());
                 let qos = packet.number("qos");
                 // A QoS 2 identifier that is not released yet is the same message again [MQTT-4.3.3-10].
-                if qos < 2 || self.inbound.insert(id) {
+                if qos < 2 || self.inbound.insert(id, key.clone()).is_none() {
                     self.delivered.push(key);
                 }
                 match qos {
@@ -166,7 +166,11 @@ impl Broker {
                 self.outbound.iter_mut().filter(|out| out.id == id).for_each(|out| out.released = true);
             }
             Kind::Pubrec if packet.number("rc") >= 0x80 => {
-                self.inbound.remove(&id);
+                // Refused, so not delivered after all.
+                let refused = self.inbound.remove(&id);
+                if let Some(at) = self.delivered.iter().rposition(|key| Some(key) == refused.as_ref()) {
+                    self.delivered.remove(at);
+                }
             }
             _ => {}
         }
