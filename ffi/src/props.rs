@@ -1,11 +1,25 @@
 //! MQTT 5 properties: core's `Properties`, opaque to C.
 
+use std::ffi::{c_char, CString};
+use std::sync::LazyLock;
+
 use remqtt_core::proto::PropertyKind;
 use remqtt_core::{ByteString, Error, Properties, PropertyId, PropertyValue};
 
 use crate::arguments::{by_mut, by_ref, invalid, remqtt_bytes, remqtt_str, write};
 use crate::boundary::{boundary, status};
-use crate::status::remqtt_status;
+use crate::status::{name_at, names, remqtt_status};
+
+/// Kind of a property's value: no such property.
+pub const REMQTT_PROPERTY_UNKNOWN: i32 = 0;
+/// Kind of a property's value: a number, for remqtt_props_add_int.
+pub const REMQTT_PROPERTY_NUMBER: i32 = 1;
+/// Kind of a property's value: UTF-8 text, for remqtt_props_add_bytes.
+pub const REMQTT_PROPERTY_TEXT: i32 = 2;
+/// Kind of a property's value: binary data, for remqtt_props_add_bytes.
+pub const REMQTT_PROPERTY_BINARY: i32 = 3;
+/// Kind of a property's value: a pair of texts, for remqtt_props_add_bytes.
+pub const REMQTT_PROPERTY_PAIR: i32 = 4;
 
 /// A list of MQTT 5 properties in their order. One thread at a time. A list given to a call is copied; one that a
 /// callback or a message shows lives as long as that, and is neither freed nor changed.
@@ -68,6 +82,32 @@ unsafe fn data(id: PropertyId, key: remqtt_bytes, value: remqtt_bytes) -> Result
             _ => Err(invalid(format!("{} is a number", id.row().name))),
         }
     }
+}
+
+static NAMES: LazyLock<Box<[CString]>> =
+    LazyLock::new(|| names(PropertyId::TABLE.iter().map(|row| row.name)));
+
+/// The specification's name of the property with this identifier, as in `SessionExpiryInterval`; NULL if there is
+/// none. A static string. Any thread.
+#[no_mangle]
+pub extern "C" fn remqtt_property_name(id: u8) -> *const c_char {
+    boundary(|_| std::ptr::null(), || {
+        let at = PropertyId::TABLE.iter().position(|row| row.id as u8 == id);
+        Ok(at.map_or(std::ptr::null(), |at| name_at(&NAMES, at)))
+    })
+}
+
+/// What kind of value the property with this identifier has, REMQTT_PROPERTY_... Any thread.
+#[no_mangle]
+pub extern "C" fn remqtt_property_kind(id: u8) -> i32 {
+    boundary(|_| REMQTT_PROPERTY_UNKNOWN, || {
+        Ok(match known(id)?.row().kind {
+            PropertyKind::Text => REMQTT_PROPERTY_TEXT,
+            PropertyKind::Binary => REMQTT_PROPERTY_BINARY,
+            PropertyKind::Pair => REMQTT_PROPERTY_PAIR,
+            _ => REMQTT_PROPERTY_NUMBER,
+        })
+    })
 }
 
 /// An empty list, to be freed with remqtt_props_free. NULL only when memory is out. Any thread.

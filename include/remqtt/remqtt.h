@@ -60,6 +60,31 @@
 #define REMQTT_ABI_VERSION 1
 
 /**
+ * Kind of a property's value: no such property.
+ */
+#define REMQTT_PROPERTY_UNKNOWN 0
+
+/**
+ * Kind of a property's value: a number, for remqtt_props_add_int.
+ */
+#define REMQTT_PROPERTY_NUMBER 1
+
+/**
+ * Kind of a property's value: UTF-8 text, for remqtt_props_add_bytes.
+ */
+#define REMQTT_PROPERTY_TEXT 2
+
+/**
+ * Kind of a property's value: binary data, for remqtt_props_add_bytes.
+ */
+#define REMQTT_PROPERTY_BINARY 3
+
+/**
+ * Kind of a property's value: a pair of texts, for remqtt_props_add_bytes.
+ */
+#define REMQTT_PROPERTY_PAIR 4
+
+/**
  * State of the connection: not started, or stopped.
  */
 #define REMQTT_STATE_STOPPED 0
@@ -812,6 +837,17 @@ size_t remqtt_last_error(char *buffer,
  * when the server had no part in it. Any thread.
  */
 int32_t remqtt_last_error_reason(void);
+
+/**
+ * The specification's name of the property with this identifier, as in `SessionExpiryInterval`; NULL if there is
+ * none. A static string. Any thread.
+ */
+const char *remqtt_property_name(uint8_t id);
+
+/**
+ * What kind of value the property with this identifier has, REMQTT_PROPERTY_... Any thread.
+ */
+int32_t remqtt_property_kind(uint8_t id);
 
 /**
  * An empty list, to be freed with remqtt_props_free. NULL only when memory is out. Any thread.

@@ -1,0 +1,51 @@
+/* A scripted MQTT 3.1.1 server for one connection at a time, and a small one that answers by itself. */
+#ifndef PEER_H
+#define PEER_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <remqtt/remqtt.h>
+
+struct packet {
+    uint8_t first; /* type and flags; 0 when the connection has ended */
+    size_t length;
+    uint8_t *body; /* malloc'd */
+};
+
+/* Listens on a free port of 127.0.0.1. */
+int peer_listen(uint16_t *port);
+int peer_accept(int listener);
+/* Reads a packet; the caller frees its body. */
+struct packet peer_read(int socket);
+/* Reads a packet, checks its type (high four bits) and forgets it. */
+void peer_expect(int socket, uint8_t type);
+void peer_send(int socket, const void *bytes, size_t length);
+#define PEER_SEND(SOCKET, ...)                                                                               \
+    peer_send(SOCKET, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+/* Accepts, takes CONNECT, answers CONNACK. */
+int peer_accept_client(int listener, int session_present);
+/* Closes with RST. */
+void peer_reset(int socket);
+
+/* A thread that serves any number of connections, one after the other, until server_stop. */
+struct server {
+    uint16_t port;
+    int listener;
+    atomic_int socket;
+    unsigned long thread;
+    atomic_uint connections, publishes, subscribes;
+    unsigned echo; /* on SUBSCRIBE, this many messages of QoS 1 are sent */
+    atomic_uint acknowledged;
+};
+
+void server_start(struct server *server);
+void server_stop(struct server *server);
+
+/* A config for MQTT 3.1.1 and one server on that port, quick to reconnect. */
+remqtt_config *config_for(uint16_t port);
+/* A started client of that config, which is freed. */
+remqtt_client *client_of(remqtt_config *config);
+
+#endif
