@@ -1296,8 +1296,6 @@ int32_t remqtt_client_dispatch(remqtt_client *c,
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* REMQTT_H */
-
 /** A remqtt_str of a NUL-terminated string. */
 static inline remqtt_str remqtt_str_of(const char *text)
 {
@@ -1324,3 +1322,5 @@ static inline remqtt_bytes remqtt_bytes_of(const void *data, size_t length)
 #define REMQTT_SUBSCRIPTION_INIT { sizeof(remqtt_subscription), {NULL, 0}, 0, 0, 0, 0, {0} }
 #define REMQTT_STATS_INIT { sizeof(remqtt_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define REMQTT_OUTAGE_INIT { sizeof(remqtt_outage), 0, 0, 0, 0, 0, {0}, {0} }
+
+#endif /* REMQTT_H */
