@@ -99,8 +99,13 @@ impl Inbox {
         let weight: usize = events.iter().map(weight).sum();
         self.undelivered.fetch_add(weight, Ordering::SeqCst);
         let mut waiting = self.waiting.lock();
-        if !waiting.heard && waiting.events.len() > UNHEARD {
-            events.retain(|event| !matches!(event, Event::Completed(..)));
+        if !waiting.heard {
+            let mut room = UNHEARD.saturating_sub(waiting.events.len());
+            events.retain(|event| {
+                let kept = room > 0 || !matches!(event, Event::Completed(..));
+                room = room.saturating_sub(1);
+                kept
+            });
         }
         if waiting.events.is_empty() {
             waiting.events = std::mem::take(events);
