@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -99,13 +100,8 @@ impl Inbox {
         let weight: usize = events.iter().map(weight).sum();
         self.undelivered.fetch_add(weight, Ordering::SeqCst);
         let mut waiting = self.waiting.lock();
-        if !waiting.heard {
-            let mut room = UNHEARD.saturating_sub(waiting.events.len());
-            events.retain(|event| {
-                let kept = room > 0 || !matches!(event, Event::Completed(..));
-                room = room.saturating_sub(1);
-                kept
-            });
+        if !waiting.heard && waiting.events.len() > UNHEARD {
+            events.retain(|event| !matches!(event, Event::Completed(..)));
         }
         if waiting.events.is_empty() {
             waiting.events = std::mem::take(events);
@@ -226,7 +222,10 @@ impl Waiting {
 /// end of the batch or when a few milliseconds have passed. Events that are not taken stay at the head of the queue.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    client: &'a Client,
+    shared: Arc<Shared>,
+    client: PhantomData<&'a Client>,
+    /// The client's turn ends with this batch.
+    turn: bool,
     events: VecDeque<Event>,
     in_hand: InHand,
     /// Whether an event was taken.
@@ -250,7 +249,7 @@ impl<'a> Batch<'a> {
         self.finish();
         let event = self.events.pop_front()?;
         self.progress = true;
-        let shared = &self.client.shared;
+        let shared = &self.shared;
         match &event {
             Event::Message(message) => {
                 shared.inbox.took(message.weight(), shared);
@@ -286,6 +285,21 @@ impl<'a> Batch<'a> {
     /// Gives the rest back: the events that were not taken stay at the head of the queue. Dropping does the same.
     pub fn put_back(self) {}
 
+    /// The same batch, on its own feet: it may outlive the call that gave it, and go to another thread. Of a batch that
+    /// a handler was given, the turn of the client goes along: it ends when the result is dropped. Python needs this,
+    /// because no native frame may lie below user code there.
+    pub fn detach(&mut self) -> Batch<'static> {
+        Batch {
+            shared: self.shared.clone(),
+            client: PhantomData,
+            turn: std::mem::replace(&mut self.turn, false),
+            events: std::mem::take(&mut self.events),
+            in_hand: std::mem::replace(&mut self.in_hand, InHand::Nothing),
+            progress: self.progress,
+            held_back: std::mem::replace(&mut self.held_back, false),
+        }
+    }
+
     pub(crate) fn pulled(client: &'a Client, deadline: Option<Moment>) -> Batch<'a> {
         let inbox = &client.shared.inbox;
         if client.shared.check_process().is_err() {
@@ -314,7 +328,15 @@ impl<'a> Batch<'a> {
     }
 
     fn new(client: &'a Client, events: VecDeque<Event>) -> Batch<'a> {
-        Batch { client, events, in_hand: InHand::Nothing, progress: false, held_back: false }
+        Batch {
+            shared: client.shared.clone(),
+            client: PhantomData,
+            turn: false,
+            events,
+            in_hand: InHand::Nothing,
+            progress: false,
+            held_back: false,
+        }
     }
 
     /// The application has finished with what it had in hand.
@@ -323,10 +345,10 @@ impl<'a> Batch<'a> {
             InHand::Nothing => {}
             InHand::Message(delivery) => {
                 self.held_back = !self.events.is_empty();
-                self.client.shared.finished(Some(delivery), !self.held_back);
+                self.shared.finished(Some(delivery), !self.held_back);
             }
             // The only error: the client is closed.
-            InHand::Connected => drop(self.client.shared.send(Command::ConnectedHandled)),
+            InHand::Connected => drop(self.shared.send(Command::ConnectedHandled)),
         }
     }
 }
@@ -334,7 +356,7 @@ impl<'a> Batch<'a> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.finish();
-        let shared = &self.client.shared;
+        let shared = &self.shared;
         if self.held_back {
             shared.finished(None, true);
         }
@@ -346,6 +368,9 @@ impl Drop for Batch<'_> {
             if was_empty {
                 waiting.signal();
             }
+        }
+        if self.turn {
+            shared.inbox.end_turn(shared, self.progress);
         }
     }
 }
@@ -364,28 +389,23 @@ impl Turn {
     /// Calls the client's handler with what is ready.
     pub fn run(self) {
         let (events, handler) = self.client.shared.inbox.begin_turn();
-        let mut end = EndOfTurn { client: &self.client, outside: INSIDE.get(), progress: true };
+        let _outside = Outside(INSIDE.get());
         let mut batch = Batch::new(&self.client, events);
+        // Without a handler there is nothing to take, and what comes meanwhile deserves a turn.
+        (batch.turn, batch.progress) = (true, handler.is_none());
         if let Some(handler) = handler {
             INSIDE.set(address(&self.client.shared));
             handler.handle(&self.client, &mut batch);
-            end.progress = batch.progress;
         }
     }
 }
 
-/// Ends the turn even when the handler panics.
-struct EndOfTurn<'a> {
-    client: &'a Client,
-    outside: usize,
-    progress: bool,
-}
+/// What `INSIDE` becomes after the turn, even when the handler panics.
+struct Outside(usize);
 
-impl Drop for EndOfTurn<'_> {
+impl Drop for Outside {
     fn drop(&mut self) {
-        INSIDE.set(self.outside);
-        let shared = &self.client.shared;
-        shared.inbox.end_turn(shared, self.progress);
+        INSIDE.set(self.0);
     }
 }
 
