@@ -1,0 +1,381 @@
+"""Connecting, looping and leaving."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import time
+from threading import get_ident
+from typing import Any
+
+from ._events import CLOSED, CONNECTED, CONNECTING, STOPPED, WAITING, Events
+from .enums import LogLevel, MQTTErrorCode
+from .properties import Properties
+from .reasoncodes import ReasonCode
+
+MQTT_CLEAN_START_FIRST_ONLY = 3
+
+#: A Ctrl-C ends a loop this soon.
+_SLICE = 0.05
+#: How long loop_stop() and disconnect() wait for what should not take long.
+_PATIENCE = 1.0
+
+
+class _LoopThread:
+    """What paho keeps in `_thread`; here the threads belong to all clients together."""
+
+    def __init__(self, client: Connection) -> None:
+        self._client = client
+        self.name = f"remqtt-client-{client._client_id.decode('utf-8', 'replace')}"
+        self.daemon = True
+
+    def is_alive(self) -> bool:
+        """True while the client loops in the background."""
+        return self._client._looping == "thread"
+
+
+class Connection(Events):
+    """The calls about the connection; `Client` inherits them."""
+
+    _client_id: bytes = b""
+    _host = ""
+    _port = 1883
+    _keepalive = 60
+    _clean_session: bool | None = True
+    _clean_start: bool | int = MQTT_CLEAN_START_FIRST_ONLY
+    _connect_properties: Properties | None = None
+    _connect_timeout = 5.0
+    #: Options set by the user win over what paho's arguments mean.
+    _overrides: dict[str, str] | None = None
+    #: connect_async() was called, and no loop has started the connection yet.
+    _pending_start = False
+
+    def connect(
+        self,
+        host: str,
+        port: int = 1883,
+        keepalive: int = 60,
+        bind_address: str = "",
+        bind_port: int = 0,
+        clean_start: bool | int = MQTT_CLEAN_START_FIRST_ONLY,
+        properties: Properties | None = None,
+    ) -> MQTTErrorCode:
+        """Connects to a server.
+
+        Returns as soon as the network connection is made; on_connect tells what the server says. Raises
+        OSError (ConnectionRefusedError, socket.gaierror, ...) when the connection cannot be made. From then
+        on the client stays connected: it comes back by itself after every outage.
+        """
+        self._aim(host, port, keepalive, bind_address, bind_port, clean_start, properties)
+        return self._connect()
+
+    def connect_async(
+        self,
+        host: str,
+        port: int = 1883,
+        keepalive: int = 60,
+        bind_address: str = "",
+        bind_port: int = 0,
+        clean_start: bool | int = MQTT_CLEAN_START_FIRST_ONLY,
+        properties: Properties | None = None,
+    ) -> None:
+        """Remembers where to connect; loop_start() or loop_forever() connects, and tries for ever."""
+        self._aim(host, port, keepalive, bind_address, bind_port, clean_start, properties)
+        self._leave_quietly()
+        self._pending_start = True
+        if self._looping is not None:
+            self._start()
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Connects again, to where connect() or connect_async() said. Raises OSError like connect()."""
+        if not self._host:
+            raise ValueError("Invalid host.")
+        if self._core.state() == WAITING:
+            # On its way back already: no need to wait for the next attempt, or to give up what was learned.
+            self._core.reconnect_now()
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._connect()
+
+    def disconnect(
+        self, reasoncode: ReasonCode | None = None, properties: Properties | None = None
+    ) -> MQTTErrorCode:
+        """Disconnects and stays away. What is not delivered yet is kept for the next connect()."""
+        state = self._core.state()
+        self._pending_start = False
+        if state in (STOPPED, CLOSED):
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        inside = self._in_callback == get_ident()
+        if state == CONNECTING and self._loss == MQTTErrorCode.MQTT_ERR_SUCCESS and not inside:
+            # paho sends what was published before the CONNACK at once; here it waits for the CONNACK.
+            self._core.flush(_PATIENCE)
+        self._log_disconnect(reasoncode, properties)
+        self._ending = True
+        self._core.stop(
+            0 if reasoncode is None else reasoncode.value,
+            None if properties is None else properties._pairs(),
+        )
+        if self._looping is None and not inside:
+            self._run_until(lambda: self._core.state() in (STOPPED, CLOSED), _PATIENCE)
+            self._run_once()
+        return MQTTErrorCode.MQTT_ERR_NO_CONN if state == WAITING else MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def is_connected(self) -> bool:
+        """True while there is a connection that the server has accepted."""
+        return not self._ending and self._core.state() == CONNECTED
+
+    def loop_start(self) -> MQTTErrorCode:
+        """Callbacks run in the background from now on.
+
+        Costs no thread: all clients of the process share few.
+        """
+        if self._looping == "thread":
+            return MQTTErrorCode.MQTT_ERR_INVAL
+        self._looping = "thread"
+        self._core.dispatch(self)
+        if self._pending_start:
+            self._start()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def loop_stop(self, force: bool = False) -> MQTTErrorCode:
+        """Ends what loop_start() began. The connection stays; loop_start() resumes.
+
+        Waits for a callback that is running, and up to a second for unacknowledged messages.
+        """
+        if self._looping != "thread":
+            return MQTTErrorCode.MQTT_ERR_INVAL
+        if self._in_callback == get_ident():
+            self._looping = None
+            self._core.dispatch_stop()
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        if self._ending:
+            deadline = time.monotonic() + _PATIENCE
+            while self._looping is not None and time.monotonic() < deadline:
+                time.sleep(0.001)
+        elif self._core.state() == CONNECTED:
+            self._core.flush(_PATIENCE)
+        self._looping = None
+        self._take_over()
+        self._run_once()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def loop_forever(
+        self, timeout: float = 1.0, retry_first_connection: bool = False, max_packets: int = 1
+    ) -> MQTTErrorCode:
+        """Runs callbacks on this thread until disconnect(), through all outages.
+
+        After connect_async() the first connection is made here; unless retry_first_connection is true, its
+        failure is raised. KeyboardInterrupt ends the loop at once.
+        """
+        if not self._host:
+            raise ValueError("Invalid host.")
+        self._take_over()
+        self._looping = "forever"
+        try:
+            if self._pending_start:
+                self._raise_first = not retry_first_connection
+                self._start()
+            while True:
+                if not self._run_once(_SLICE) and self._over():
+                    return self._loss
+                if self._first_error is not None and self._raise_first:
+                    raise self._failed_to_connect()
+        finally:
+            self._raise_first = False
+            self._looping = None
+
+    def loop(self, timeout: float = 1.0, max_packets: int = 1) -> MQTTErrorCode:
+        """Runs the callbacks for what has happened, waiting up to `timeout` seconds for it."""
+        if timeout < 0:
+            raise ValueError("Invalid timeout.")
+        if not self._run_once(timeout) and self._core.state() in (STOPPED, CLOSED):
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        return self._loss
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Runs the callbacks for what has happened."""
+        return self.loop(0.0)
+
+    def loop_write(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Nothing to do: the client writes by itself."""
+        return self.loop_misc()
+
+    def loop_misc(self) -> MQTTErrorCode:
+        """Nothing to do: the client keeps the connection alive by itself."""
+        if self._core.state() in (STOPPED, CLOSED):
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def want_write(self) -> bool:
+        """False: the client writes by itself."""
+        return False
+
+    def socket(self) -> None:
+        """None: the socket is not Python's. An external event loop calls loop() instead."""
+        return
+
+    @property
+    def _thread(self) -> _LoopThread | None:
+        return _LoopThread(self) if self._looping == "thread" else None
+
+    def _aim(
+        self,
+        host: str,
+        port: int,
+        keepalive: int,
+        bind_address: str,
+        bind_port: int,
+        clean_start: bool | int,
+        properties: Properties | None,
+    ) -> None:
+        if not host:
+            raise ValueError("Invalid host.")
+        if port <= 0 or port > 65_535:
+            raise ValueError("Invalid port number.")
+        if keepalive < 0:
+            raise ValueError("Keepalive must be >=0.")
+        if bind_port < 0:
+            raise ValueError("Invalid bind port number.")
+        if bind_address or bind_port:
+            raise NotImplementedError("bind_address and bind_port are not supported yet")
+        if not self._mqtt5:
+            if clean_start != MQTT_CLEAN_START_FIRST_ONLY:
+                raise ValueError("Clean start only applies to MQTT V5")
+            if properties:
+                raise ValueError("Properties only apply to MQTT V5")
+        self._host, self._port, self._keepalive = host, port, keepalive
+        self._clean_start, self._connect_properties = clean_start, properties
+
+    def _apply(self) -> None:
+        """Tells the core what paho's arguments mean to it."""
+        core = self._core
+        options = {
+            "keepalive": str(self._keepalive),
+            "connect_timeout": str(int(self._connect_timeout * 1_000)),
+            "clean_start": str(bool(self._clean_start if self._mqtt5 else self._clean_session)).lower(),
+        }
+        if self._client_id:
+            options["client_id"] = self._client_id.decode("utf-8")
+        if self._mqtt5:
+            # As in paho, a session ends with its connection unless the properties say otherwise.
+            options["session_expiry"] = "0"
+            properties = self._connect_properties
+            core.set_connect_properties([] if properties is None else properties._pairs())
+        core.set_options({**options, **(self._overrides or {})})
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        core.set_servers([f"mqtt://{host}:{self._port}"])
+
+    def _connect(self) -> MQTTErrorCode:
+        self._leave_quietly()
+        self._apply()
+        self._call("on_pre_connect")
+        self._log_connect()
+        self._pending_start = self._ending = False
+        self._loss = MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._first_error, self._connecting, self._announced = None, True, 1
+        try:
+            if self._core.start_and_wait(self._connect_timeout + _PATIENCE):
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            if self._looping is None or self._in_callback == get_ident():
+                self._run_until(lambda: self._first_error is not None, _PATIENCE)
+            else:
+                deadline = time.monotonic() + _PATIENCE
+                while self._first_error is None and time.monotonic() < deadline:
+                    time.sleep(0.001)
+            raise self._failed_to_connect()
+        except BaseException:
+            self._leave_quietly()
+            raise
+        finally:
+            self._connecting = False
+
+    def _start(self) -> None:
+        """Connects for connect_async(), without waiting."""
+        self._apply()
+        self._pending_start = self._ending = False
+        self._loss, self._first_error = MQTTErrorCode.MQTT_ERR_SUCCESS, None
+        self._log_connect()
+        self._core.start()
+
+    def _leave_quietly(self) -> None:
+        """Ends the connection, or the attempts to make one, without a callback."""
+        if self._core.state() not in (STOPPED, CLOSED):
+            self._muted = 1
+            self._core.stop()
+
+    def _failed_to_connect(self) -> OSError:
+        """The exception that paho would raise for the failure of the first attempt."""
+        error, self._first_error = self._first_error, None
+        self._leave_quietly()
+        if error is None:
+            return socket.timeout("timed out")
+        _, name, _, _, text = error
+        if name == "ResolveFailed":
+            return socket.gaierror(socket.EAI_NONAME, f"Name or service not known: {self._host}")
+        if name == "ConnectTimeout":
+            return socket.timeout(text)
+        number = re.search(r"os error (\d+)", text)
+        if number:
+            return OSError(int(number[1]), os.strerror(int(number[1])))
+        if "refused" in text:
+            return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        return OSError(errno.EHOSTUNREACH, text)
+
+    def _over(self) -> bool:
+        """True when a loop has nothing to wait for any more."""
+        state = self._core.state()
+        return state == CLOSED or (state == STOPPED and not self._pending_start and not self._connecting)
+
+    def _take_over(self) -> None:
+        """From now on this thread gets the events."""
+        self._core.dispatch_stop()
+        while self._core.busy() and self._in_callback != get_ident():
+            time.sleep(0.001)
+
+    def _run_once(self, timeout: float = 0.0) -> bool:
+        """Runs the callbacks for what has happened; false when that was nothing."""
+        events = self._core.pull(timeout)
+        if events is not None:
+            self._drain(events)
+        return events is not None
+
+    def _run_until(self, done: Any, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not done() and time.monotonic() < deadline:
+            self._run_once(0.01)
+
+    def _farewell(self, timeout: float) -> None:
+        """The process ends: what was accepted may leave."""
+        if self._core.state() == CONNECTED:
+            self._core.flush(timeout)
+        if self._ending:
+            self._core.wait_state(STOPPED, timeout)
+
+    def _log_connect(self) -> None:
+        if not self._logging:
+            return
+        will, username = self._will, self._username is not None
+        flags = (will is not None and will[3], 0 if will is None else will[2], will is not None)
+        self._log(
+            LogLevel.MQTT_LOG_DEBUG,
+            "Sending CONNECT (u%d, p%d, wr%d, wq%d, wf%d, c%d, k%d) client_id=%s%s",
+            *(username, username and self._password is not None, *flags),
+            *(
+                bool(self._clean_start if self._mqtt5 else self._clean_session),
+                self._keepalive,
+                self._client_id,
+            ),
+            f" properties={self._connect_properties}" if self._mqtt5 else "",
+        )
+
+    _will: tuple[Any, ...] | None = None
+    _username: bytes | None = None
+    _password: bytes | None = None
+
+    def _log_disconnect(self, reasoncode: ReasonCode | None, properties: Properties | None) -> None:
+        if self._mqtt5:
+            text = "Sending DISCONNECT reasonCode=%s properties=%s"
+            self._log(LogLevel.MQTT_LOG_DEBUG, text, reasoncode, properties)
+        else:
+            self._log(LogLevel.MQTT_LOG_DEBUG, "Sending DISCONNECT")

@@ -1,0 +1,67 @@
+"""The threads that run callbacks, and the end of the process.
+
+Every client that loops in the background shares one small pool of threads: a client costs none. The native
+module asks for a thread when events wait and nobody is free; a thread ends when it had nothing to do for a
+while.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from . import _native
+
+if TYPE_CHECKING:
+    from .client import Client
+
+#: How long the end of the process waits, for all clients together, so that what was accepted can leave.
+_FAREWELL = 1.0
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_exiting = False
+
+
+def start_thread(worker: _native.Worker) -> None:
+    """Called by the native module."""
+    threading.Thread(target=_work, args=(worker,), name="remqtt-callbacks", daemon=True).start()
+
+
+def _work(worker: _native.Worker) -> None:
+    for events in worker:
+        client = events.target
+        if client is not None:
+            client._drain(events)
+        # Neither may be kept alive while this thread waits for the next turn.
+        del client, events
+
+
+def remember(client: Client) -> None:
+    """From now on the end of the process waits a moment for what the client has accepted."""
+    _clients.add(client)
+
+
+def exiting() -> bool:
+    """True once the interpreter is ending."""
+    return _exiting
+
+
+def _farewell() -> None:
+    """The interpreter ends: let out what was accepted, then leave everything to the operating system.
+
+    No DISCONNECT for a client that did not ask for one, so that its will is published, as with paho.
+    """
+    global _exiting
+    _exiting = True
+    deadline = time.monotonic() + _FAREWELL
+    for client in list(_clients):
+        client._farewell(max(0.0, deadline - time.monotonic()))
+
+
+atexit.register(_farewell)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_native.after_fork_in_child)

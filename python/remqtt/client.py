@@ -1,0 +1,326 @@
+"""The client, shaped like paho.mqtt.client.
+
+import remqtt.client as mqtt
+
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="sensor", clean_session=False)
+client.on_message = lambda client, userdata, message: print(message.topic, message.payload)
+client.connect("broker.example")
+client.subscribe("a/#", qos=1)
+client.loop_forever()
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Callable, TypeVar, overload
+
+from . import _arguments, _callbacks, _constants, _dispatch, _native
+from ._callbacks import *  # noqa: F403 - paho's aliases, all of them
+from ._constants import *  # noqa: F403 - paho's constants, all of them
+from ._events import (
+    LOGGING_LEVEL,
+    STOPPED,
+    convert_connack_rc_to_reason_code,
+    convert_disconnect_error_code_to_reason_code,
+)
+from ._native import MQTTMessage, MQTTMessageInfo
+from ._settings import Settings
+from .enums import (
+    CallbackAPIVersion,
+    ConnackCode,
+    LogLevel,
+    MessageState,
+    MessageType,
+    MQTTErrorCode,
+    MQTTProtocolVersion,
+    PahoClientMode,
+)
+from .exception import MQTTException
+from .matcher import MQTTMatcher
+from .packettypes import PacketTypes
+from .properties import Properties
+from .reasoncodes import ReasonCode, ReasonCodes
+from .subscribeoptions import SubscribeOptions
+
+_C = TypeVar("_C", bound=Callable[..., Any])
+
+
+class WebsocketConnectionError(ConnectionError):
+    """The WebSocket handshake failed."""
+
+
+class Client(Settings):
+    """An MQTT client that comes back.
+
+    Client(callback_api_version, client_id, clean_session, userdata, protocol, ...) as in paho-mqtt 2.x, or
+    Client(client_id, clean_session, userdata, protocol, ...) as in 1.x: the first positional argument
+    decides. Only in remqtt: `options`, a dict of the core's options by name; see configure().
+    """
+
+    @overload
+    def __init__(
+        self,
+        callback_api_version: CallbackAPIVersion = ...,
+        client_id: str | bytes | None = ...,
+        clean_session: bool | None = ...,
+        userdata: Any = ...,
+        protocol: int = ...,
+        transport: str = ...,
+        reconnect_on_failure: bool = ...,
+        manual_ack: bool = ...,
+        *,
+        options: dict[str, Any] | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        client_id: str | bytes | None,
+        clean_session: bool | None = ...,
+        userdata: Any = ...,
+        protocol: int = ...,
+        transport: str = ...,
+        reconnect_on_failure: bool = ...,
+        *,
+        options: dict[str, Any] | None = ...,
+    ) -> None: ...
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        setup = _arguments.setup(args, kwargs)
+        client_id = setup.client_id or b""
+        self._client_id = client_id.encode("utf-8") if isinstance(client_id, str) else bytes(client_id)
+        self._callback_api_version = setup.callback_api_version
+        self._version2 = setup.callback_api_version is CallbackAPIVersion.VERSION2
+        self._protocol = MQTTProtocolVersion(setup.protocol)
+        self._mqtt5 = self._protocol == MQTTProtocolVersion.MQTTv5
+        self._clean_session = setup.clean_session
+        self._userdata = setup.userdata
+        self._reconnect_on_failure = setup.reconnect_on_failure
+        # Offline, QoS 0 is dropped as in paho; but not by the core, because paho sends it before the CONNACK.
+        options = {
+            "protocol_version": str(int(self._protocol)),
+            "client_id": self._client_id.decode("utf-8"),
+            "reconnect": "true" if setup.reconnect_on_failure else "false",
+            "manual_ack": "true" if setup.manual_ack else "false",
+        }
+        self._core = _native.Core(options)
+        if setup.options:
+            self.configure(**setup.options)
+        self._log_changed()
+        self._event_texts()
+        _dispatch.remember(self)
+
+    #: QoS 0 without a connection is dropped, and publish() says so.
+    _drop_offline = True
+
+    def configure(self, **options: Any) -> None:
+        """Sets options of the core by name; help(remqtt.options) lists them. Not in paho-mqtt.
+
+        They count from the next connection on and win over paho's arguments that mean the same.
+        """
+        texts = {
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in options.items()
+        }
+        self._core.set_options(texts)
+        if "queue_qos0_offline" in texts:
+            self._drop_offline = self._core.option("queue_qos0_offline") == "false"
+            self._core.set_options({"queue_qos0_offline": "true"})
+            del texts["queue_qos0_offline"]
+        self._overrides = {**(self._overrides or {}), **texts}
+
+    def publish(
+        self,
+        topic: str | None,
+        payload: str | bytes | bytearray | float | None = None,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> MQTTMessageInfo:
+        """Publishes a message; the result tells what becomes of it.
+
+        QoS 1 and 2 are accepted with and without a connection, and survive outages. QoS 0 is dropped while
+        there is no connection (rc is MQTT_ERR_NO_CONN then), unless the option queue_qos0_offline says
+        otherwise.
+        """
+        pairs = None if properties is None else properties._pairs()
+        info = self._core.publish(topic, payload, qos, retain, pairs, self._drop_offline)
+        if self._logging:
+            self._log_publish(info, topic, payload, qos, retain, properties)
+        return info
+
+    def subscribe(
+        self,
+        topic: Any,
+        qos: int = 0,
+        options: SubscribeOptions | None = None,
+        properties: Properties | None = None,
+    ) -> tuple[MQTTErrorCode, int | None]:
+        """Subscribes to a filter, a (filter, QoS) tuple, or a list of such tuples; (result, mid).
+
+        The client remembers it: when the server loses the session it subscribes again by itself.
+        """
+        filters = _arguments.filters(topic, qos, options, self._mqtt5)
+        if self._core.state() == STOPPED:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN, None
+        mid = self._core.subscribe(filters, None if properties is None else properties._pairs())
+        self._file(mid)
+        if self._logging:
+            shown = [(name.encode("utf-8"), qos) for name, qos, *_ in filters]
+            self._log(LogLevel.MQTT_LOG_DEBUG, "Sending SUBSCRIBE (d%d, m%d) %s", 0, mid, shown)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS, mid
+
+    def unsubscribe(
+        self, topic: str | list[str], properties: Properties | None = None
+    ) -> tuple[MQTTErrorCode, int | None]:
+        """Unsubscribes from a filter, or from a list of them; (result, mid)."""
+        if not isinstance(topic, (str, list)):
+            raise ValueError("No topic specified, or incorrect topic type.")
+        topics = [_arguments.check_filter(one) for one in ([topic] if isinstance(topic, str) else topic)]
+        if self._core.state() == STOPPED:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN, None
+        mid = self._core.unsubscribe(topics, None if properties is None else properties._pairs())
+        self._file(mid)
+        self._log(LogLevel.MQTT_LOG_DEBUG, "Sending UNSUBSCRIBE (d%d, m%d) %s", 0, mid, topics)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS, mid
+
+    def ack(self, mid: int, qos: int) -> MQTTErrorCode:
+        """With manual_ack: acknowledges the latest message with this mid."""
+        if self._core.option("manual_ack") == "true" and qos > 0:
+            self._core.acknowledge(mid)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def manual_ack_set(self, on: bool) -> None:
+        """Whether messages are acknowledged by ack() instead of when their callback returns."""
+        if self._core.state() != STOPPED:
+            raise RuntimeError("updating manual_ack on established connection is not supported")
+        self._core.set_options({"manual_ack": "true" if on else "false"})
+
+    def message_callback_add(self, sub: str, callback: Callable[[Client, Any, MQTTMessage], None]) -> None:
+        """Messages whose topic matches the filter `sub` go to `callback`, and not to on_message."""
+        if callback is None or sub is None:
+            raise ValueError("sub and callback must both be defined.")
+        # A copy: a callback may add another one while the topics of a batch are being matched.
+        matcher = self._matcher or MQTTMatcher()
+        matcher[sub] = callback
+        self._matcher, self._matched = matcher, None
+
+    def message_callback_remove(self, sub: str) -> None:
+        """Takes a topic callback away."""
+        if sub is None:
+            raise ValueError("sub must be defined.")
+        if self._matcher is not None:
+            try:
+                del self._matcher[sub]
+            except KeyError:
+                return
+            self._matched = None
+
+    def topic_callback(self, sub: str) -> Callable[[_C], _C]:
+        """A decorator that makes the function the callback of a filter."""
+
+        def decorator(callback: _C) -> _C:
+            self.message_callback_add(sub, callback)
+            return callback
+
+        return decorator
+
+    def stats(self) -> dict[str, int]:
+        """The core's counters by name; help(remqtt.statistics) lists them. Not in paho-mqtt."""
+        return self._core.stats()
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """The last outages, oldest first: number, cause, attempts, session_kept, resent, and under `marks`
+        the
+        seconds from the last sign of life to each mark that was reached. Not in paho-mqtt."""
+        return self._core.timeline()
+
+    def reinitialise(self, client_id: str = "", clean_session: bool = True, userdata: Any = None) -> None:
+        """Becomes a new client with the same callback API version and protocol."""
+        version, protocol = self._callback_api_version, self._protocol
+        self._core.dispatch_stop()
+        self._core.close(0.0)
+        self.__dict__.clear()
+        clean = None if protocol == MQTTProtocolVersion.MQTTv5 else clean_session
+        Client.__init__(self, version, client_id, clean, userdata, protocol)
+
+    @property
+    def protocol(self) -> MQTTProtocolVersion:
+        """The protocol version."""
+        return self._protocol
+
+    @property
+    def callback_api_version(self) -> CallbackAPIVersion:
+        """Which arguments the callbacks get."""
+        return self._callback_api_version
+
+    def _file(self, mid: int) -> None:
+        """A subscribe or unsubscribe is under way: its failure is none of on_publish."""
+        if self._requests is None:
+            self._requests = {}
+        self._requests[mid] = mid
+
+    def _log_publish(
+        self, info: MQTTMessageInfo, topic: str | None, payload: Any, qos: int, retain: bool, properties: Any
+    ) -> None:
+        shown = f", properties={properties}" if self._mqtt5 else ""
+        size = len(payload) if isinstance(payload, (str, bytes, bytearray)) else len(str(payload or ""))
+        tail = f", ... ({size} bytes)" if size else " (NULL payload)"
+        self._log(
+            LogLevel.MQTT_LOG_DEBUG,
+            "Sending PUBLISH (d%d, q%d, r%d, m%d), '%s'%s%s",
+            *(0, qos, retain, info.mid, str(topic).encode("utf-8"), shown, tail),
+        )
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is not None and not _dispatch.exiting():
+            core.close(_LINGER)
+
+
+#: Seconds that a forgotten client may take to deliver what it has accepted.
+_LINGER = 2.0
+
+# What help() and inspect show: the form of paho-mqtt 2.x, which is also that of the keywords.
+Client.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+        *(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY
+                if name == "options"
+                else inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=default,
+            )
+            for name, default in _arguments.Setup._field_defaults.items()
+        ),
+    ]
+)
+
+__all__ = [
+    "LOGGING_LEVEL",
+    "CallbackAPIVersion",
+    "Client",
+    "ConnackCode",
+    "LogLevel",
+    "MQTTErrorCode",
+    "MQTTException",
+    "MQTTMatcher",
+    "MQTTMessage",
+    "MQTTMessageInfo",
+    "MQTTProtocolVersion",
+    "MessageState",
+    "MessageType",
+    "PacketTypes",
+    "PahoClientMode",
+    "Properties",
+    "ReasonCode",
+    "ReasonCodes",
+    "SubscribeOptions",
+    "WebsocketConnectionError",
+    "convert_connack_rc_to_reason_code",
+    "convert_disconnect_error_code_to_reason_code",
+]
+__all__ += _callbacks.__all__
+__all__ += _constants.__all__

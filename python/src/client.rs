@@ -1,0 +1,359 @@
+//! `Core`: the native half of a Python client.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use remqtt_core::proto::wire;
+use remqtt_core::proto::Engine;
+use remqtt_core::{
+    ByteString, Client, ErrorCode, Options, Publish, QoS, Reason, State, Subscription, Ticket, Version, Will,
+};
+
+use crate::arguments;
+use crate::error::raise;
+use crate::events::{outage_dict, Events, Inbox, Target};
+use crate::info::{MQTTMessageInfo, NO_CONN, QUEUE_SIZE, SUCCESS};
+use crate::pool::pool;
+use crate::properties::{self, binary, text};
+
+/// One filter with QoS, no local, retain as published, retain handling.
+type Filter = (String, i64, bool, bool, u8);
+
+/// A client of the core, and the inbox that its events pass through.
+#[pyclass(frozen, module = "remqtt._native")]
+pub(crate) struct Core {
+    client: Client,
+    inbox: Arc<Inbox>,
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new(options: HashMap<String, String>) -> PyResult<Core> {
+        let mut all = Options::default();
+        for (key, value) in &options {
+            all.set(key, value).map_err(raise)?;
+        }
+        let client = Client::new(all).map_err(raise)?;
+        let core = Core { client, inbox: Arc::default() };
+        core.note_options();
+        Ok(core)
+    }
+
+    /// Sets options by key.
+    fn set_options(&self, options: HashMap<String, String>) -> PyResult<()> {
+        self.change(|all| {
+            for (key, value) in &options {
+                all.set(key, value).map_err(raise)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The value of an option, as text.
+    fn option(&self, key: &str) -> Option<String> {
+        self.client.options().show(key)
+    }
+
+    /// Endpoint URLs in order of preference.
+    fn set_servers(&self, servers: Vec<String>) -> PyResult<()> {
+        self.change(|all| {
+            all.servers = servers;
+            Ok(())
+        })
+    }
+
+    /// User name (str) and password (bytes or str).
+    #[pyo3(signature = (username, password))]
+    fn set_credentials(
+        &self,
+        username: Option<Bound<'_, PyAny>>,
+        password: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let username = username.map(|username| text(&username)).transpose()?;
+        let password = password.map(|password| binary(&password)).transpose()?;
+        self.change(|all| {
+            (all.username, all.password) = (username, password);
+            Ok(())
+        })
+    }
+
+    /// Sets the last will.
+    #[pyo3(signature = (topic, payload, qos, retain, properties))]
+    fn set_will(
+        &self,
+        topic: Option<Bound<'_, PyAny>>,
+        payload: Option<Bound<'_, PyAny>>,
+        qos: i64,
+        retain: bool,
+        properties: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let will = Will {
+            topic: arguments::topic(topic.as_ref())?,
+            payload: arguments::payload(payload.as_ref())?,
+            qos: arguments::qos(qos)?,
+            retain,
+            properties: properties::read(properties.as_ref())?,
+        };
+        self.change(|all| {
+            all.will = Some(will);
+            Ok(())
+        })
+    }
+
+    /// Takes the last will away.
+    fn clear_will(&self) -> PyResult<()> {
+        self.change(|all| {
+            all.will = None;
+            Ok(())
+        })
+    }
+
+    /// MQTT 5 properties of CONNECT.
+    fn set_connect_properties(&self, properties: Bound<'_, PyAny>) -> PyResult<()> {
+        let properties = properties::read(Some(&properties))?;
+        self.change(|all| {
+            all.connect_properties = properties;
+            Ok(())
+        })
+    }
+
+    /// Connects and stays connected until stop().
+    fn start(&self) -> PyResult<()> {
+        self.inbox.was_connected.store(false, Ordering::Relaxed);
+        self.client.start().map_err(raise)
+    }
+
+    /// start(), then waits until the transport of the first attempt is up (true) or the attempt has failed (false; its
+    /// error is among the events). Does not wait for the CONNACK: the caller may be the one who sends it.
+    fn start_and_wait(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let before = self.client.stats();
+        self.start()?;
+        let deadline = Instant::now() + Duration::from_secs_f64(timeout);
+        while Instant::now() < deadline {
+            let stats = self.client.stats();
+            let (state, attempts) = (self.client.state(), stats.connect_attempts - before.connect_attempts);
+            if stats.sent_bytes > before.sent_bytes || (attempts > 0 && state == State::Connected) {
+                return Ok(true);
+            }
+            if attempts > 1 || (attempts == 1 && state != State::Connecting) {
+                return Ok(false);
+            }
+            py.check_signals()?;
+            let connected = || self.client.wait_state(State::Connected, Duration::from_millis(1));
+            // A client that is connected is about to leave, for the new connection.
+            if py.detach(connected).is_ok() {
+                py.detach(|| std::thread::sleep(Duration::from_micros(200)));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Disconnects and stays away until start().
+    #[pyo3(signature = (reason_code = 0, properties = None))]
+    fn stop(&self, reason_code: u8, properties: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let properties = properties::read(properties.as_ref())?;
+        self.client.stop(Reason { reason_code, properties }).map_err(raise)
+    }
+
+    /// Gives the client up. What it has accepted may leave within `linger` seconds.
+    fn close(&self, linger: f64) {
+        let pending = self.client.state() == State::Connected
+            && self.client.flush(Duration::ZERO).is_err_and(|error| error.code == ErrorCode::Timeout);
+        let client = self.client.clone();
+        let finish = move || {
+            let _ = client.flush(Duration::from_secs_f64(linger));
+            client.close();
+        };
+        if !pending || std::thread::Builder::new().name("remqtt-linger".to_owned()).spawn(finish).is_err() {
+            self.client.close();
+        }
+    }
+
+    /// Skips the wait before the next attempt.
+    fn reconnect_now(&self) -> PyResult<()> {
+        self.client.reconnect_now().map_err(raise)
+    }
+
+    /// 0 stopped, 1 connecting, 2 connected, 3 waiting for the next attempt, 4 closed.
+    fn state(&self) -> i32 {
+        self.client.state() as i32
+    }
+
+    /// Waits for a state; false when it did not come in time.
+    fn wait_state(&self, py: Python<'_>, state: i32, timeout: f64) -> bool {
+        let states = [State::Stopped, State::Connecting, State::Connected, State::Waiting, State::Closed];
+        let Some(state) = usize::try_from(state).ok().and_then(|at| states.get(at).copied()) else {
+            return false;
+        };
+        py.detach(|| self.client.wait_state(state, Duration::from_secs_f64(timeout))).is_ok()
+    }
+
+    /// Waits until everything accepted is complete; false when the time is over before.
+    fn flush(&self, py: Python<'_>, timeout: f64) -> bool {
+        py.detach(|| self.client.flush(Duration::from_secs_f64(timeout))).is_ok()
+    }
+
+    /// Publishes; see Client.publish.
+    #[pyo3(signature = (topic, payload, qos, retain, properties, drop_offline))]
+    fn publish(
+        &self,
+        topic: Option<&Bound<'_, PyAny>>,
+        payload: Option<&Bound<'_, PyAny>>,
+        qos: i64,
+        retain: bool,
+        properties: Option<&Bound<'_, PyAny>>,
+        drop_offline: bool,
+    ) -> PyResult<MQTTMessageInfo> {
+        let publish = Publish {
+            topic: arguments::topic(topic)?,
+            qos: arguments::qos(qos)?,
+            payload: arguments::payload(payload)?,
+            retain,
+            properties: properties::read(properties)?,
+        };
+        Engine::check_publish(&self.client.options(), &publish).map_err(raise)?;
+        let (state, qos) = (self.client.state(), publish.qos);
+        let ticket = self.client.next_ticket();
+        let mid = mid(ticket);
+        if qos == QoS::AtMostOnce && drop_offline && !self.expects_connection(state) {
+            return Ok(MQTTMessageInfo::refused(mid, NO_CONN));
+        }
+        match self.client.publish_as(ticket, publish) {
+            Ok(()) => {
+                let rc = if qos != QoS::AtMostOnce && state == State::Stopped { NO_CONN } else { SUCCESS };
+                Ok(MQTTMessageInfo::accepted(mid, rc, self.client.clone(), ticket))
+            }
+            Err(error) if error.code == ErrorCode::QueueFull => Ok(MQTTMessageInfo::refused(mid, QUEUE_SIZE)),
+            Err(error) if error.code == ErrorCode::NotConnected => Ok(MQTTMessageInfo::refused(mid, NO_CONN)),
+            Err(error) => Err(raise(error)),
+        }
+    }
+
+    /// Subscribes; returns the mid.
+    fn subscribe(&self, filters: Vec<Filter>, properties: Option<Bound<'_, PyAny>>) -> PyResult<i64> {
+        let subscriptions = filters.into_iter().map(|(filter, qos, no_local, as_published, handling)| {
+            Ok(Subscription {
+                filter: ByteString::from(filter),
+                qos: arguments::qos(qos)?,
+                no_local,
+                retain_as_published: as_published,
+                retain_handling: handling,
+            })
+        });
+        let subscriptions = subscriptions.collect::<PyResult<Vec<_>>>()?;
+        let properties = properties::read(properties.as_ref())?;
+        self.client.subscribe(subscriptions, properties).map(mid).map_err(raise)
+    }
+
+    /// Unsubscribes; returns the mid.
+    fn unsubscribe(&self, filters: Vec<String>, properties: Option<Bound<'_, PyAny>>) -> PyResult<i64> {
+        let filters = filters.into_iter().map(ByteString::from).collect();
+        let properties = properties::read(properties.as_ref())?;
+        self.client.unsubscribe(filters, properties).map(mid).map_err(raise)
+    }
+
+    /// Acknowledges the latest message with this packet identifier.
+    fn acknowledge(&self, mid: u16) -> PyResult<bool> {
+        let delivery = self.inbox.deliveries.lock().as_mut().and_then(|deliveries| deliveries.remove(&mid));
+        match delivery {
+            Some(delivery) => self.client.acknowledge(delivery).map(|()| true).map_err(raise),
+            None => Ok(false),
+        }
+    }
+
+    /// The statistics by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        let stats = self.client.stats();
+        for ((name, _), value) in remqtt_core::Stats::TABLE.iter().zip(stats.values()) {
+            dict.set_item(name, value)?;
+        }
+        Ok(dict)
+    }
+
+    /// The last outages.
+    fn timeline<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        self.client.timeline().iter().map(|outage| outage_dict(py, outage)).collect()
+    }
+
+    /// The events that are there, waiting up to `timeout` seconds for the first; None when there are none.
+    fn pull(&self, py: Python<'_>, timeout: f64) -> Option<Events> {
+        let batch = py.detach(|| self.client.pull(Duration::from_secs_f64(timeout)).detach());
+        (!batch.is_empty()).then(|| Events::new(batch, None, self.inbox.clone()))
+    }
+
+    /// Makes a pull() that is waiting return.
+    fn interrupt(&self) {
+        self.client.interrupt();
+    }
+
+    /// From now on the pool's threads take the events; `target` is kept alive meanwhile.
+    fn dispatch(&self, target: Py<PyAny>) {
+        self.client.dispatch_on(pool(), Arc::new(Target { client: target, inbox: self.inbox.clone() }));
+    }
+
+    /// The pool's threads take no further events. A batch that is being worked on goes on.
+    fn dispatch_stop(&self) {
+        self.client.dispatch_stop();
+    }
+
+    /// True while a thread works on a batch.
+    fn busy(&self) -> bool {
+        self.inbox.busy.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether the canonical text of every event comes before it.
+    fn set_with_text(&self, on: bool) {
+        self.inbox.with_text.store(on, Ordering::Relaxed);
+    }
+}
+
+impl Core {
+    fn change(&self, change: impl FnOnce(&mut Options) -> PyResult<()>) -> PyResult<()> {
+        let mut options = (*self.client.options()).clone();
+        change(&mut options)?;
+        self.client.reconfigure(options).map_err(raise)?;
+        self.note_options();
+        Ok(())
+    }
+
+    /// The inbox knows what it needs of the options.
+    fn note_options(&self) {
+        let options = self.client.options();
+        self.inbox.version5.store(options.protocol_version == Version::V5, Ordering::Relaxed);
+        let mut deliveries = self.inbox.deliveries.lock();
+        match options.manual_ack {
+            true => drop(deliveries.get_or_insert_default()),
+            false => *deliveries = None,
+        }
+    }
+
+    /// Connected, or on the way for the first time since start(): paho sends a QoS 0 message then.
+    fn expects_connection(&self, state: State) -> bool {
+        match state {
+            State::Connected => {
+                self.inbox.was_connected.store(true, Ordering::Relaxed);
+                true
+            }
+            State::Connecting => !self.inbox.was_connected.load(Ordering::Relaxed),
+            State::Stopped | State::Waiting | State::Closed => false,
+        }
+    }
+}
+
+/// The message identifier of a ticket: it counts publishes, subscribes and unsubscribes as paho's does, and is the
+/// packet identifier too wherever that is free.
+fn mid(ticket: Ticket) -> i64 {
+    ((ticket - 1) % 65_535 + 1) as i64
+}
+
+/// Why a topic filter is invalid, or None.
+#[pyfunction]
+pub(crate) fn check_filter(filter: &str) -> Option<&'static str> {
+    wire::check_filter(filter).err()
+}

@@ -1,0 +1,38 @@
+//! Errors of the facade as Python sees them.
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use remqtt_core::{Error, ErrorCode, Who};
+
+/// The exception for an error that a call returns at once.
+pub(crate) fn raise(error: Error) -> PyErr {
+    let text = error.to_string();
+    match error.code {
+        ErrorCode::InvalidArgument
+        | ErrorCode::InvalidOption
+        | ErrorCode::InvalidTopic
+        | ErrorCode::InvalidFilter
+        | ErrorCode::InvalidQoS
+        | ErrorCode::NotSupported
+        | ErrorCode::PacketTooLarge => PyValueError::new_err(text),
+        ErrorCode::Timeout => PyTimeoutError::new_err(text),
+        ErrorCode::Resource => PyOSError::new_err(text),
+        _ => PyRuntimeError::new_err(text),
+    }
+}
+
+/// `(code, name, who, reason code or None, text)`.
+pub(crate) fn describe<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyTuple>> {
+    let who = who(error.who());
+    (error.code as i32, error.code.name(), who, error.reason_code, error.to_string()).into_pyobject(py)
+}
+
+pub(crate) fn who(who: Who) -> &'static str {
+    match who {
+        Who::You => "you",
+        Who::Us => "us",
+        Who::Peer => "peer",
+        Who::Network => "network",
+    }
+}
