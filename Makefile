@@ -28,6 +28,7 @@ setup:
 # The two bindings, optimised: what the tests, the demo and the benchmarks use is what ships.
 lib: setup
 	@$(QUIET) build-c $(CARGO) build --release -p remqtt-ffi
+	@ln -sf libremqtt.so $(TARGET)/release/$$(readelf -d $(TARGET)/release/libremqtt.so | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 python: setup
 	@if [ -f python/pyproject.toml ]; then $(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml; fi
 
@@ -48,7 +49,7 @@ check: setup
 	@$(QUIET) pure-engine tests/pure_engine.sh
 	@$(QUIET) ruff .venv/bin/ruff check .
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
-	@$(QUIET) mypy $(PY) -m mypy tests/bench tests/demo
+	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/demo/*.py
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
@@ -61,6 +62,27 @@ demo: lib python
 	@$(QUIET) build-demo $(CARGO) build --release -p remqtt-demo
 	@$(CC) -O2 -Wall -Wextra -o $(TARGET)/release/demo-subscriber tests/demo/subscriber.c $(LINK)
 	@$(TARGET)/release/remqtt-demo $(if $(BROKER),--broker $(BROKER))
+
+BENCH := $(TARGET)/bench
+$(BENCH)/%_mosquitto: tests/bench/%_mosquitto.c $(wildcard tests/bench/*.h)
+	@mkdir -p $(BENCH)
+	@$(CC) -O2 -Wall -Wextra -o $@ $< -lmosquitto
+$(BENCH)/%_paho_c: tests/bench/%_paho_c.c $(wildcard tests/bench/*.h)
+	@mkdir -p $(BENCH)
+	@$(CC) -O2 -Wall -Wextra -o $@ $< -lpaho-mqtt3a
+$(BENCH)/%_raw: tests/bench/%_raw.c $(wildcard tests/bench/*.h)
+	@mkdir -p $(BENCH)
+	@$(CC) -O2 -Wall -Wextra -o $@ $<
+$(BENCH)/%_remqtt: tests/bench/%_remqtt.c $(wildcard tests/bench/*.h) | lib
+	@mkdir -p $(BENCH)
+	@$(CC) -O2 -Wall -Wextra -o $@ $< $(LINK)
+
+bench: bench-drain bench-clients
+bench-drain: python $(addprefix $(BENCH)/drain_,mosquitto raw remqtt)
+	@$(PY) tests/bench/drain.py $(BENCH) --rounds $(ROUNDS)
+bench-clients: python $(addprefix $(BENCH)/clients_,mosquitto paho_c remqtt)
+	@$(QUIET) build-demo $(CARGO) build --release -p remqtt-demo
+	@$(PY) tests/bench/clients.py $(BENCH) $(TARGET)/release/remqtt-demo
 
 install:
 	@CARGO="$(CARGO)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ffi/install.sh

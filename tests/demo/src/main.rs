@@ -1,6 +1,6 @@
 //! The demo of remqtt: outages made to order, remqtt beside paho-mqtt, one table.
 //!
-//!     remqtt-demo [--broker mosquitto|rumqttd|mqtt://host:port] [--only remqtt|paho]
+//!     remqtt-demo [--broker mosquitto|rumqttd|mqtt://host:port] [--only remqtt|paho|C|...]
 //!     remqtt-demo probe [--broker ...]     does the broker itself keep the guarantee?
 //!
 //! Exit status: 0 the guarantee held, 1 remqtt broke it, 2 the demo could not run, 3 the broker broke it.
@@ -14,6 +14,8 @@ mod probe;
 mod proxy;
 mod publisher;
 mod raw;
+mod rumqttc_clients;
+mod rust_subscriber;
 mod subscriber;
 mod table;
 mod tap;
@@ -38,6 +40,10 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let work = async {
         match arguments.first().map(String::as_str) {
+            Some("subscriber") => rust_subscriber::run(&arguments[1..]).map(|()| ExitCode::SUCCESS),
+            Some("rumqttc-clients") => {
+                rumqttc_clients::run(&arguments[1..]).await.map(|()| ExitCode::SUCCESS)
+            }
             Some("probe") => probe(&arguments).await,
             _ => demo(&arguments).await,
         }
@@ -155,8 +161,8 @@ fn verdict(outcome: Outcome) -> ExitCode {
 fn subscribers(arguments: &[String]) -> io::Result<Vec<Subscriber>> {
     let only = option(arguments, "--only");
     let mut subscribers: Vec<Subscriber> = Vec::new();
-    for library in [Library::RemqttPython, Library::RemqttC, Library::Paho] {
-        if only.is_some_and(|only| (only == "remqtt") != library.ours()) {
+    for library in [Library::RemqttPython, Library::RemqttC, Library::RemqttRust, Library::Paho] {
+        if only.is_some_and(|only| !library.name().contains(only)) {
             continue;
         }
         for qos in [1, 2] {
@@ -181,6 +187,7 @@ fn programs() -> io::Result<Programs> {
         python: root.join(".venv/bin/python"),
         script: root.join("tests/demo/subscriber.py"),
         c: built.join("demo-subscriber"),
+        rust: here,
         logs,
     })
 }

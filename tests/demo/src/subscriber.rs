@@ -41,6 +41,7 @@ impl Report {
 pub(crate) enum Library {
     RemqttPython,
     RemqttC,
+    RemqttRust,
     Paho,
 }
 
@@ -49,6 +50,7 @@ impl Library {
         match self {
             Self::RemqttPython => "remqtt Python",
             Self::RemqttC => "remqtt C",
+            Self::RemqttRust => "remqtt Rust",
             Self::Paho => "paho-mqtt",
         }
     }
@@ -64,6 +66,7 @@ pub(crate) struct Programs {
     pub(crate) python: PathBuf,
     pub(crate) script: PathBuf,
     pub(crate) c: PathBuf,
+    pub(crate) rust: PathBuf,
     pub(crate) logs: PathBuf,
 }
 
@@ -93,13 +96,23 @@ impl Subscriber {
     pub(crate) fn start(&mut self, programs: &Programs, run: &str) -> io::Result<()> {
         let id = self.client_id(run);
         let errors = File::create(programs.logs.join(format!("{}.err", self.name().replace(' ', "-"))))?;
-        let program = if self.library == Library::RemqttC { &programs.c } else { &programs.python };
+        let program = match self.library {
+            Library::RemqttC => &programs.c,
+            Library::RemqttRust => &programs.rust,
+            Library::RemqttPython | Library::Paho => &programs.python,
+        };
         let mut process = Guard::spawn(program, |command| {
-            if self.library == Library::RemqttPython {
-                command.args(["-m", "remqtt"]);
-            }
-            if self.library != Library::RemqttC {
-                command.arg(&programs.script);
+            match self.library {
+                Library::RemqttC => {}
+                Library::RemqttRust => {
+                    command.arg("subscriber");
+                }
+                Library::RemqttPython => {
+                    command.args(["-m", "remqtt"]).arg(&programs.script);
+                }
+                Library::Paho => {
+                    command.arg(&programs.script);
+                }
             }
             command.args(["127.0.0.1", &self.port.to_string(), &id, run, &self.qos.to_string()]);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
