@@ -26,6 +26,9 @@ use crate::wire::{
     self, Properties, PropertyId, PropertyOwner, Publish, Reason, Subscription, PACKET_SIZE_LIMIT,
 };
 
+/// The queue of outputs keeps its allocation for the next ones up to this length; an idle client keeps none.
+const OUTPUTS_KEPT: usize = 64;
+
 /// Generation number of a connection attempt. Whatever comes from a dead link is ignored by comparing it.
 pub type Attempt = u64;
 
@@ -136,24 +139,38 @@ impl Engine {
 
     /// The next thing to do outside, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() && self.outputs.capacity() > OUTPUTS_KEPT {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When to come back with [`Input::Timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let link = self.link.as_ref();
-        let silence = link.filter(|_| !self.reading_paused).and_then(|link| link.silence_ends(&self.options));
         [
             (self.reconnect.at, Timer::Reconnect),
-            (link.and_then(|link| link.deadline), Timer::ConnectTimeout),
+            (self.deadline(), Timer::ConnectTimeout),
             (link.and_then(Link::ping_due), Timer::KeepAlive),
-            (silence, Timer::PingTimeout),
+            (self.silence_ends(), Timer::PingTimeout),
             (link.and_then(|link| link.stable_at), Timer::Stable),
             (self.session.outbound.next_expiry(), Timer::Expiry),
         ]
         .into_iter()
         .filter_map(|(at, timer)| at.map(|at| (at, timer)))
         .min_by_key(|(at, _)| *at)
+    }
+
+    /// When an attempt, or a farewell, takes too long. A CONNACK that we do not read cannot be late.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let link = self.link.as_ref()?;
+        link.deadline.filter(|_| !(self.reading_paused && link.phase == LinkPhase::Greeting))
+    }
+
+    /// When silence after a PINGREQ means that the link is lost, unless we cause the silence.
+    pub(crate) fn silence_ends(&self) -> Option<Instant> {
+        self.link.as_ref().filter(|_| !self.reading_paused)?.silence_ends(&self.options)
     }
 
     /// The state of the connection.
@@ -257,13 +274,13 @@ impl Engine {
             Command::Reconfigure(options) => self.reconfigure(*options),
             Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
             Command::Subscribe(ticket, subscriptions, properties) => {
-                self.session.subscriptions.subscribe(ticket, subscriptions, properties);
-                self.settle_claims();
-                self.send_requests();
+                let answer = self.session.subscriptions.subscribe(ticket, subscriptions, properties);
+                if let Some(codes) = answer {
+                    self.complete(ticket, Outcome::Subscribed(codes, Properties::new()));
+                }
             }
             Command::Unsubscribe(ticket, filters, properties) => {
                 self.session.subscriptions.unsubscribe(ticket, filters, properties);
-                self.send_requests();
             }
             Command::Acknowledge(deliveries) => {
                 for delivery in deliveries {
@@ -328,7 +345,8 @@ impl Engine {
     /// Gives everything up. The link gets a DISCONNECT, every operation its outcome.
     fn close(&mut self) {
         self.reconnect.cancel();
-        self.hang_up_politely(&Reason::default());
+        self.hang_up(&Reason::default());
+        self.give_up_outage();
         for place in self.session.outbound.places() {
             if let Some(item) = self.session.outbound.remove(place) {
                 self.publish_failed(item.ticket, ErrorCode::Closed.into(), Properties::new());
@@ -345,6 +363,9 @@ impl Engine {
         self.reading_paused = paused;
         if let Some(link) = self.link.as_mut().filter(|_| !paused) {
             link.last_received = now;
+            if link.phase == LinkPhase::Greeting {
+                link.deadline = Some(now + self.options.connect_timeout);
+            }
         }
     }
 

@@ -96,7 +96,8 @@ pub enum Event {
     Message(Message),
     /// The operation with this ticket is complete. Comes exactly once for each accepted operation.
     Completed(Ticket, Outcome),
-    /// An outage is over: everything queued before the link came back was sent and acknowledged.
+    /// An outage is over: everything queued before the link came back was sent and acknowledged, or the link has
+    /// proved stable, or another outage or the application ended it. Its marks say how far it came.
     Recovered(Box<Outage>),
     /// The client was closed; nothing follows.
     Closed,

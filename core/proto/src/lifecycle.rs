@@ -4,12 +4,14 @@ use bytes::BytesMut;
 use std::time::Duration;
 
 use crate::engine::{Engine, Output, State};
-use crate::error::{Error, ErrorCode};
+use crate::error::{Error, ErrorCode, Next};
 use crate::event::{Connected, Disconnected, Event, SessionState};
 use crate::link::{Link, LinkPhase};
-use crate::options::{LostPublishes, LostSubscriptions};
+use crate::options::LostPublishes;
+use crate::session::Held;
 use crate::time::Instant;
 use crate::timeline::Mark;
+use crate::transmit::write_disconnect;
 use crate::wire::{
     self, Connack, Connect, Properties, PropertyId, PropertyValue, Reason, Version, PACKET_SIZE_LIMIT,
 };
@@ -52,17 +54,17 @@ impl Engine {
             }
             Some(link) if link.is_live() => {}
             _ => {
-                self.hang_up_politely(&reason);
-                self.emit_disconnected(None, false, false, None, Properties::new());
+                self.hang_up(&reason);
+                self.stopped(false, false, Properties::new());
             }
         }
     }
 
-    /// The farewell of a stopped link is over.
+    /// The farewell of a stopped link is over, or has taken too long.
     pub(crate) fn left(&mut self, now: Instant) {
-        if let Some(link) = self.drop_link() {
-            self.outputs.push_back(Output::Hangup(link.attempt));
-            self.emit_disconnected(None, true, false, None, Properties::new());
+        if self.link.is_some() {
+            self.hang_up(&Reason::default());
+            self.stopped(true, false, Properties::new());
         }
         if std::mem::take(&mut self.start_again) {
             self.reconnect.start(now);
@@ -70,14 +72,20 @@ impl Engine {
         }
     }
 
-    /// Drops the link, if there is one, with a DISCONNECT as its last bytes where the server would understand it.
-    pub(crate) fn hang_up_politely(&mut self, reason: &Reason) {
-        if let Some(mut link) = self.drop_link() {
-            if link.is_live() {
-                let maximum = link.limits.maximum_packet_size;
-                wire::encode_disconnect(link.version, reason, maximum, &mut link.control);
-                self.farewell = link.control;
+    /// Drops the link, if there is one. Its last bytes, where the server would understand them, are what it owes and
+    /// a DISCONNECT: an acknowledgement that is held back makes the server send the message to our next process.
+    pub(crate) fn hang_up(&mut self, reason: &Reason) {
+        if self.link.as_ref().is_some_and(Link::is_live) {
+            let mut farewell = BytesMut::new();
+            self.write_control(&mut farewell);
+            self.write_acknowledgements(&mut farewell);
+            if let Some(link) = &self.link {
+                let reason = if let LinkPhase::Leaving(own, _) = &link.phase { own } else { reason };
+                write_disconnect(link, reason, &mut farewell);
             }
+            self.farewell = farewell;
+        }
+        if let Some(link) = self.drop_link() {
             self.outputs.push_back(Output::Hangup(link.attempt));
         }
     }
@@ -95,9 +103,9 @@ impl Engine {
     pub(crate) fn link_up(&mut self, now: Instant) {
         let connect = self.connect_packet();
         let Some(link) = self.link.as_mut().filter(|link| link.phase == LinkPhase::Dialling) else { return };
+        self.farewell.clear(); // of a link that was down before it could be said
         self.chronicle.reached_again(Mark::TransportUp, now);
-        link.phase = LinkPhase::Greeting;
-        link.clean_start = connect.clean_start;
+        link.greet(self.options.protocol_version, &connect);
         if let Err(why) = wire::encode_connect(link.version, &connect, &mut link.control) {
             let error = Error::new(ErrorCode::InvalidOption, format!("CONNECT cannot be sent: {why:?}"));
             self.lose_link(
@@ -107,29 +115,28 @@ impl Engine {
         }
     }
 
+    /// With properties on MQTT 3.1.1 too: they are not written there, but what they say of us holds.
     fn connect_packet(&self) -> Connect {
         let options = &self.options;
         let mut properties = Properties::new();
-        if options.protocol_version == Version::V5 {
-            // Always explicit: without it brokers fall back to windows of 10 to 50.
-            properties.push(PropertyId::ReceiveMaximum, PropertyValue::TwoByte(options.receive_maximum));
-            if options.session_expiry > 0 {
-                let expiry = PropertyValue::FourByte(options.session_expiry);
-                properties.push(PropertyId::SessionExpiryInterval, expiry);
-            }
-            if options.maximum_packet_size < PACKET_SIZE_LIMIT {
-                let size = PropertyValue::FourByte(options.maximum_packet_size);
-                properties.push(PropertyId::MaximumPacketSize, size);
-            }
-            if options.topic_alias_maximum > 0 {
-                let aliases = PropertyValue::TwoByte(options.topic_alias_maximum);
-                properties.push(PropertyId::TopicAliasMaximum, aliases);
-            }
-            for (id, _) in options.connect_properties.iter() {
-                properties.remove(*id);
-            }
-            properties.0.extend(options.connect_properties.iter().cloned());
+        // Always explicit: without it brokers fall back to windows of 10 to 50.
+        properties.push(PropertyId::ReceiveMaximum, PropertyValue::TwoByte(options.receive_maximum));
+        if options.session_expiry > 0 {
+            let expiry = PropertyValue::FourByte(options.session_expiry);
+            properties.push(PropertyId::SessionExpiryInterval, expiry);
         }
+        if options.maximum_packet_size < PACKET_SIZE_LIMIT {
+            let size = PropertyValue::FourByte(options.maximum_packet_size);
+            properties.push(PropertyId::MaximumPacketSize, size);
+        }
+        if options.topic_alias_maximum > 0 {
+            let aliases = PropertyValue::TwoByte(options.topic_alias_maximum);
+            properties.push(PropertyId::TopicAliasMaximum, aliases);
+        }
+        for (id, _) in options.connect_properties.iter() {
+            properties.remove(*id);
+        }
+        properties.0.extend(options.connect_properties.iter().cloned());
         let repeated = options.protocol_version == Version::V5 && self.session.started_clean;
         Connect {
             clean_start: options.clean_start && !repeated,
@@ -142,18 +149,6 @@ impl Engine {
         }
     }
 
-    /// A session of ours should be there: one was established, and nothing we asked for ended it.
-    fn expects_session(&self) -> bool {
-        let options = &self.options;
-        let expiry = options.connect_properties.number(PropertyId::SessionExpiryInterval);
-        let kept = match options.protocol_version {
-            Version::V4 => !options.clean_start,
-            Version::V5 => expiry.unwrap_or(options.session_expiry) > 0,
-        };
-        let cleaned = self.link.as_ref().is_some_and(|link| link.clean_start);
-        self.session.established && kept && !cleaned
-    }
-
     pub(crate) fn connack(&mut self, now: Instant, connack: Connack) {
         let Some(link) = &mut self.link else { return };
         if link.phase != LinkPhase::Greeting {
@@ -164,20 +159,19 @@ impl Engine {
             let properties = connack.properties;
             return self.lose_link(now, End { error, properties, from_server: true, hang_up: true });
         }
-        if connack.session_present && link.clean_start {
+        if connack.session_present && link.announced.clean_start {
             return self.violation(now, 0x82, "session present after a clean start");
             // [MQTT-3.2.2-2]
         }
         link.accepted(now, &connack, &self.options);
+        let client_id = link.announced.client_id.clone();
+        let expiry = connack.properties.number(PropertyId::SessionExpiryInterval);
+        let kept = expiry.unwrap_or(link.announced.session_expiry) > 0;
         let (session, resending, restoring) = self.resume(connack.session_present);
-        self.session.established = true;
+        self.session.held = Some(Held { client_id, kept });
         self.session.started_clean = true;
         self.stats.connections += 1;
         self.reconnect.connected();
-        let resend_end = self.session.outbound.flights().last().map_or(0, |place| place + 1);
-        if let Some(link) = &mut self.link {
-            link.resend_end = resend_end;
-        }
         self.chronicle.connected(now, connack.session_present, resending as u64, self.session.outbound.end());
         let connected = Connected {
             session_present: connack.session_present,
@@ -188,17 +182,22 @@ impl Engine {
             properties: connack.properties,
         };
         self.emit(Event::Connected(Box::new(connected)));
-        self.send_requests();
         self.recovered(now, false);
     }
 
     /// Takes up the session, or what is left of it: the state, publishes to send again, filters to restore.
     fn resume(&mut self, session_present: bool) -> (SessionState, usize, usize) {
         let flights = self.session.outbound.flights();
-        if session_present {
+        let Some(link) = &mut self.link else { return (SessionState::New, 0, 0) };
+        link.resend_end = flights.last().map_or(0, |place| place + 1);
+        // The session of another client identifier is not ours, even if the server has one.
+        let held = self.session.held.as_ref();
+        let other = held.is_some_and(|held| held.client_id != link.announced.client_id);
+        if session_present && !other {
             return (SessionState::Resumed, flights.len(), 0);
         }
-        let session = if self.expects_session() { SessionState::Lost } else { SessionState::New };
+        let expected = held.is_some_and(|held| held.kept) && !other && !link.announced.clean_start;
+        let session = if expected { SessionState::Lost } else { SessionState::New };
         self.stats.sessions_lost += u64::from(session == SessionState::Lost);
         self.session.inbound.forget();
         if self.options.lost_session_publishes == LostPublishes::Fail {
@@ -211,25 +210,12 @@ impl Engine {
         for identifier in freed {
             self.session.identifiers.give_back(identifier);
         }
-        if self.options.lost_session_subscriptions == LostSubscriptions::Forget {
-            self.session.subscriptions.forget();
-        }
-        let mut restoring = 0;
-        for request in self.session.subscriptions.restoration() {
-            restoring += request.filters();
-            self.send_request(request);
-        }
+        let restoring = self.session.subscriptions.session_lost(self.options.lost_session_subscriptions);
         (session, resending, restoring)
     }
 
     pub(crate) fn link_down(&mut self, now: Instant, error: Error) {
-        match self.link.as_ref().map(|link| &link.phase) {
-            Some(LinkPhase::Leaving(..) | LinkPhase::Left) => self.left(now),
-            _ => {
-                let end = End { error, properties: Properties::new(), from_server: false, hang_up: false };
-                self.lose_link(now, end);
-            }
-        }
+        self.lose_link(now, End { error, properties: Properties::new(), from_server: false, hang_up: false });
     }
 
     /// The peer broke the protocol: tell it (MQTT 5), leave, try again later.
@@ -248,15 +234,20 @@ impl Engine {
         let Some(mut link) = self.drop_link() else { return };
         let was_connected = link.is_live();
         if end.hang_up {
-            self.farewell = std::mem::take(&mut link.control);
+            if was_connected {
+                self.farewell = std::mem::take(&mut link.control);
+            }
             self.outputs.push_back(Output::Hangup(link.attempt));
         }
         if matches!(link.phase, LinkPhase::Leaving(..) | LinkPhase::Left) {
-            self.emit_disconnected(None, true, end.from_server, None, end.properties);
+            self.stopped(true, end.from_server, end.properties);
             return self.left(now);
         }
+        if link.stable_at.is_some_and(|at| at <= now) {
+            self.proved_stable(now); // the timer is late
+        }
         let options = &self.options;
-        let retry_in = match (options.reconnect, was_connected) {
+        let retry_in = match (options.reconnect && end.error.next() != Next::Never, was_connected) {
             (false, _) => None,
             (true, true) => Some(self.reconnect.lost(now, options, end.error.code)),
             (true, false) => Some(self.reconnect.failed(now, options, end.error.code)),
@@ -269,6 +260,18 @@ impl Engine {
         }
         self.emit_disconnected(Some(end.error), was_connected, end.from_server, retry_in, end.properties);
         self.timeout(now);
+    }
+
+    /// The application's wish has been done. An outage that was under way ends here, as far as it came.
+    fn stopped(&mut self, was_connected: bool, from_server: bool, properties: Properties) {
+        self.give_up_outage();
+        self.emit_disconnected(None, was_connected, from_server, None, properties);
+    }
+
+    pub(crate) fn give_up_outage(&mut self) {
+        if let Some(unfinished) = self.chronicle.give_up() {
+            self.emit(Event::Recovered(Box::new(unfinished)));
+        }
     }
 
     fn emit_disconnected(
@@ -311,17 +314,20 @@ impl Engine {
         if self.link.as_ref().is_some_and(|link| due(link.stable_at)) {
             self.proved_stable(now);
         }
+        let deadline = self.deadline();
+        let silence_ends = self.silence_ends();
         let Some(link) = &mut self.link else { return };
-        if due(link.deadline) {
+        if due(deadline) {
             match link.phase {
                 LinkPhase::Leaving(..) | LinkPhase::Left => self.left(now),
                 _ => self.silent(now, ErrorCode::ConnectTimeout),
             }
-        } else if !self.reading_paused && due(link.silence_ends(&self.options)) {
+        } else if due(silence_ends) {
             self.silent(now, ErrorCode::KeepAliveTimeout);
         } else if due(link.ping_due()) {
             wire::encode_pingreq(&mut link.control);
-            link.ping_sent = Some(now);
+            link.ping_sent.get_or_insert(now);
+            link.last_sent = now;
         }
     }
 

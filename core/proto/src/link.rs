@@ -17,7 +17,7 @@ use crate::engine::Attempt;
 use crate::options::Options;
 use crate::session::{Request, RequestKind};
 use crate::time::Instant;
-use crate::wire::{Connack, PropertyId, Publish, QoS, Reason, Version, PACKET_SIZE_LIMIT};
+use crate::wire::{Connack, Connect, PropertyId, Publish, QoS, Reason, Version, PACKET_SIZE_LIMIT};
 
 /// What a server may leave unread of ours before we stop answering it: answers to its own packets are the only
 /// bytes whose number the peer decides.
@@ -37,6 +37,37 @@ pub(crate) enum LinkPhase {
     Leaving(Reason, u64),
     /// DISCONNECT is in bytes that the transport has not taken yet; then the link is dropped.
     Left,
+}
+
+/// What our CONNECT told the server. It holds for this link, whatever the options become meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Announced {
+    pub(crate) client_id: ByteString,
+    pub(crate) clean_start: bool,
+    /// Seconds for which the session is to outlive the connection.
+    pub(crate) session_expiry: u32,
+    pub(crate) receive_maximum: u16,
+    pub(crate) maximum_packet_size: u32,
+    pub(crate) topic_alias_maximum: u16,
+}
+
+impl Announced {
+    fn new(version: Version, connect: &Connect) -> Self {
+        let number = |id, default| connect.properties.number(id).unwrap_or(default);
+        let short = |id, default| u16::try_from(number(id, u32::from(default))).unwrap_or(default);
+        Announced {
+            client_id: connect.client_id.clone(),
+            clean_start: connect.clean_start,
+            session_expiry: match version {
+                Version::V4 if connect.clean_start => 0,
+                Version::V4 => u32::MAX,
+                Version::V5 => number(PropertyId::SessionExpiryInterval, 0),
+            },
+            receive_maximum: short(PropertyId::ReceiveMaximum, u16::MAX),
+            maximum_packet_size: number(PropertyId::MaximumPacketSize, PACKET_SIZE_LIMIT),
+            topic_alias_maximum: short(PropertyId::TopicAliasMaximum, 0),
+        }
+    }
 }
 
 /// What the server of this connection accepts. Defaults are those of absent CONNACK properties.
@@ -92,8 +123,7 @@ pub(crate) struct Link {
     pub(crate) attempt: Attempt,
     pub(crate) version: Version,
     pub(crate) phase: LinkPhase,
-    /// As this link's CONNECT asked.
-    pub(crate) clean_start: bool,
+    pub(crate) announced: Announced,
     pub(crate) limits: Limits,
     /// Incomplete packet at the end of what was received.
     pub(crate) partial: BytesMut,
@@ -127,7 +157,7 @@ impl Link {
             attempt,
             version: options.protocol_version,
             phase: LinkPhase::Dialling,
-            clean_start: false,
+            announced: Announced::default(),
             limits: Limits::new(None),
             partial: BytesMut::new(),
             control: BytesMut::new(),
@@ -141,11 +171,19 @@ impl Link {
             aliases: BTreeMap::new(),
             deadline: Some(now + options.connect_timeout),
             stable_at: None,
-            keep_alive: Duration::from_secs(u64::from(options.keepalive)),
+            keep_alive: Duration::ZERO,
             last_sent: now,
             last_received: now,
             ping_sent: None,
         }
+    }
+
+    /// The transport is up, and this CONNECT is the first packet on it.
+    pub(crate) fn greet(&mut self, version: Version, connect: &Connect) {
+        self.phase = LinkPhase::Greeting;
+        self.version = version;
+        self.announced = Announced::new(version, connect);
+        self.keep_alive = Duration::from_secs(u64::from(connect.keep_alive));
     }
 
     /// The server accepted: its limits hold from here on.
@@ -165,9 +203,15 @@ impl Link {
         matches!(self.phase, LinkPhase::Live | LinkPhase::Leaving(..))
     }
 
+    /// Bytes of the answers to the server's own packets that it has not read.
+    pub(crate) fn answers(&self) -> usize {
+        self.control.len() + 4 * self.owed.len()
+    }
+
     /// The topic of an inbound PUBLISH: notes a new alias, resolves a known one. `None`: the alias is unknown or
     /// beyond what we allowed. [MQTT-3.3.2-7, MQTT-3.3.2-9]
-    pub(crate) fn resolve_alias(&mut self, publish: &mut Publish, maximum: u16) -> Option<()> {
+    pub(crate) fn resolve_alias(&mut self, publish: &mut Publish) -> Option<()> {
+        let maximum = self.announced.topic_alias_maximum;
         let Some(alias) = publish.properties.number(PropertyId::TopicAlias) else { return Some(()) };
         let alias = u16::try_from(alias).ok().filter(|alias| (1..=maximum).contains(alias))?;
         if publish.topic.is_empty() {
@@ -182,10 +226,14 @@ impl Link {
     }
 
     /// When a PINGREQ is due: after a keep alive without sending [MQTT-3.1.2-20], or without receiving, because a
-    /// stream of QoS 0 publishes into a dead link would otherwise never find out.
+    /// stream of QoS 0 publishes into a dead link would otherwise never find out. One that is not answered yet, or
+    /// whose answer is not read yet, releases from the second duty only.
     pub(crate) fn ping_due(&self) -> Option<Instant> {
-        let live = self.is_live() && self.ping_sent.is_none() && !self.keep_alive.is_zero();
-        live.then(|| self.last_sent.min(self.last_received) + self.keep_alive)
+        let since = match self.ping_sent {
+            Some(_) => self.last_sent,
+            None => self.last_sent.min(self.last_received),
+        };
+        (self.is_live() && !self.keep_alive.is_zero()).then(|| since + self.keep_alive)
     }
 
     /// When the silence after a PINGREQ means that the link is lost. Any byte is a sign of life: a PINGRESP may stand

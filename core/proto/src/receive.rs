@@ -28,15 +28,16 @@ impl Engine {
             partial.extend_from_slice(&bytes[taken..]);
         } else {
             partial.extend_from_slice(bytes);
+            let held = partial.len();
             let taken = self.packets(now, &partial);
             partial.advance(taken);
+            if taken > 0 && held > PARTIAL_KEPT {
+                partial = BytesMut::from(&partial[..]);
+            }
         }
         if let Some(link) = self.link.as_mut().filter(|link| link.attempt == attempt) {
-            if partial.is_empty() && partial.capacity() > PARTIAL_KEPT {
-                partial = BytesMut::new();
-            }
             link.partial = partial;
-            if link.control.len() > ANSWERS_LIMIT {
+            if link.answers() > ANSWERS_LIMIT {
                 self.violation(now, 0x97, "the server sends and does not read the answers");
             }
         }
@@ -46,7 +47,7 @@ impl Engine {
     /// Handles every whole packet, as long as the link lives, and gives how many bytes they were.
     fn packets(&mut self, now: Instant, bytes: &[u8]) -> usize {
         let Some(link) = &self.link else { return 0 };
-        let (attempt, version, maximum) = (link.attempt, link.version, self.options.maximum_packet_size);
+        let (attempt, version, maximum) = (link.attempt, link.version, link.announced.maximum_packet_size);
         let mut taken = 0;
         while self.link.as_ref().is_some_and(|link| link.attempt == attempt) {
             let rest = &bytes[taken..];
@@ -93,9 +94,10 @@ impl Engine {
 
     fn message(&mut self, now: Instant, mut publish: Publish, dup: bool, identifier: Option<u16>) {
         let Some(link) = &mut self.link else { return };
-        if link.resolve_alias(&mut publish, self.options.topic_alias_maximum).is_none() {
+        if link.resolve_alias(&mut publish).is_none() {
             return self.violation(now, 0x94, "a topic alias that was never set or is out of range");
         }
+        let receive_maximum = usize::from(link.announced.receive_maximum);
         self.chronicle.reached(Mark::FirstMessage, now);
         let Some(identifier) = identifier else {
             return self.deliver(publish, dup, None);
@@ -103,7 +105,7 @@ impl Engine {
         match self.session.inbound.arrive(identifier, publish.qos, dup) {
             Arrival::Deliver(delivery) => {
                 // Brokers have been seen to exceed it; leaving them would only make them send it all again.
-                let over = self.session.inbound.len() > usize::from(self.options.receive_maximum);
+                let over = self.session.inbound.len() > receive_maximum;
                 self.stats.tolerated += u64::from(over);
                 self.deliver(publish, dup, Some(delivery));
             }
@@ -211,7 +213,7 @@ impl Engine {
     }
 
     fn answer_with(&mut self, kind: AckKind, packet_identifier: u16, reason_code: u8) {
-        if let Some(link) = &mut self.link {
+        if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
             let ack = Ack { packet_identifier, reason_code, properties: Properties::new() };
             wire::encode_ack(link.version, kind, &ack, link.limits.maximum_packet_size, &mut link.control);
         }
@@ -233,7 +235,6 @@ impl Engine {
             self.answered(&request, ack);
         }
         self.settle_claims();
-        self.send_requests();
     }
 
     fn answered(&mut self, request: &Request, ack: SubscribeAck) {

@@ -108,6 +108,11 @@ impl Chronicle {
         self.open.replace(outage)
     }
 
+    /// The application ended it. Gives the record as far as it came.
+    pub(crate) fn give_up(&mut self) -> Option<Outage> {
+        self.open.take()
+    }
+
     pub(crate) fn attempt(&mut self, now: Instant) {
         self.attempts += 1;
         self.reached(Mark::FirstAttempt, now);

@@ -10,7 +10,7 @@ use crate::session::{count_down, needs_identifier, Item, Phase, Place, Request, 
 use crate::time::Instant;
 use crate::timeline::Mark;
 use crate::wire::{
-    self, Ack, AckKind, Properties, PropertyId, PropertyValue, QoS, Subscription, Unsendable, Version,
+    self, Ack, AckKind, Properties, PropertyId, PropertyValue, QoS, Reason, Unsendable, Version,
 };
 
 /// How much one poll gives before it lets the driver write.
@@ -36,10 +36,14 @@ impl Engine {
         if !self.farewell.is_empty() {
             buffer.extend_from_slice(&std::mem::take(&mut self.farewell));
         } else if self.link.is_some() {
+            let limit = start + TRANSMIT_LIMIT;
             self.write_control(buffer);
             self.write_acknowledgements(buffer);
-            self.write_publishes(now, buffer, start + TRANSMIT_LIMIT);
-            self.write_farewell(buffer);
+            self.write_requests(buffer, limit);
+            self.write_publishes(now, buffer, limit);
+            if buffer.len() < limit {
+                self.write_farewell(now, start, buffer);
+            }
         }
         if let Some(link) = self.link.as_mut().filter(|_| buffer.len() > start) {
             link.last_sent = now;
@@ -47,7 +51,7 @@ impl Engine {
         self.stats.sent_bytes += (buffer.len() - start) as u64;
     }
 
-    fn write_control(&mut self, buffer: &mut BytesMut) {
+    pub(crate) fn write_control(&mut self, buffer: &mut BytesMut) {
         // Nothing follows a DISCONNECT. [MQTT-3.14.4-2]
         let Some(link) = self.link.as_mut().filter(|link| link.phase != LinkPhase::Left) else { return };
         buffer.extend_from_slice(&link.control);
@@ -58,7 +62,7 @@ impl Engine {
         }
     }
 
-    fn write_acknowledgements(&mut self, buffer: &mut BytesMut) {
+    pub(crate) fn write_acknowledgements(&mut self, buffer: &mut BytesMut) {
         let Some(link) = self.link.as_mut().filter(|link| link.is_live()) else { return };
         while let Some(delivery) = link.owed.pop_front() {
             let Some((qos, reason_code)) = self.session.inbound.hand_over(delivery) else { continue };
@@ -91,14 +95,15 @@ impl Engine {
                     link.outstanding += usize::from(qos != QoS::AtMostOnce);
                     link.exactly_once += usize::from(qos == QoS::ExactlyOnce);
                     self.stats.sent_publishes += u64::from(!matches!(phase, Phase::Released(_)));
-                    self.stats.resent += u64::from(phase != Phase::Waiting);
+                    self.stats.resent += u64::from(place < link.resend_end);
                     if qos == QoS::AtMostOnce {
                         link.unflushed.push(ticket);
                     }
                 }
             }
         }
-        let resent = link.cursor >= link.resend_end;
+        let next = self.session.outbound.next(link.cursor);
+        let resent = next.is_none_or(|(place, _)| place >= link.resend_end);
         self.link = Some(link);
         if resent {
             self.chronicle.reached(Mark::Resent, now);
@@ -148,19 +153,15 @@ impl Engine {
         }
     }
 
-    /// A link that leaves says so once nothing more can leave.
-    fn write_farewell(&mut self, buffer: &mut BytesMut) {
+    /// A link that leaves says so once nothing more can leave before it.
+    fn write_farewell(&mut self, now: Instant, start: usize, buffer: &mut BytesMut) {
         let Some(link) = &mut self.link else { return };
-        let LinkPhase::Leaving(reason, end) = &link.phase else { return };
-        let next = self.session.outbound.next(link.cursor).filter(|(place, _)| place < end);
-        if next.is_some_and(|(_, item)| !link.window_is_closed(&item.publish)) {
-            return;
-        }
-        // MQTT 3.1.1 has no reason: "publish the will" is said by closing without DISCONNECT. [MQTT-3.1.2-8]
-        if link.version == Version::V5 || reason.reason_code != 0x04 {
-            wire::encode_disconnect(link.version, reason, link.limits.maximum_packet_size, buffer);
-        }
+        let LinkPhase::Leaving(reason, _) = &link.phase else { return };
+        write_disconnect(link, reason, buffer);
         link.phase = LinkPhase::Left;
+        if buffer.len() == start && link.unflushed.is_empty() {
+            self.left(now); // there is nothing that could be flushed
+        }
     }
 
     pub(crate) fn flushed(&mut self, now: Instant) {
@@ -173,24 +174,19 @@ impl Engine {
         }
     }
 
-    /// Sends every request that waits.
-    pub(crate) fn send_requests(&mut self) {
-        while self.link.as_ref().is_some_and(|link| link.phase == LinkPhase::Live) {
+    /// Requests go before publishes, and so they also get the identifiers that came free first.
+    fn write_requests(&mut self, buffer: &mut BytesMut, limit: usize) {
+        while buffer.len() < limit && self.link.as_ref().is_some_and(Link::is_live) {
             let Some(request) = self.session.subscriptions.waiting.pop_front() else { break };
-            if !self.send_request(request) {
+            if !self.write_request(request, buffer) {
                 break;
             }
         }
     }
 
-    /// Sends one request on the live link; a restoration that does not fit one packet goes as two. False: there is
-    /// no identifier free, and the request waits.
-    pub(crate) fn send_request(&mut self, request: Request) -> bool {
-        let Some(link) = &mut self.link else { return false };
-        if let Some(feature) = link.limits.refuses_request(&request) {
-            self.request_failed(request, Error::new(ErrorCode::NotSupported, feature));
-            return true;
-        }
+    /// False: there is no identifier free, and the request waits.
+    fn write_request(&mut self, request: Request, buffer: &mut BytesMut) -> bool {
+        let Some(link) = &self.link else { return false };
         let identifiers = &mut self.session.identifiers;
         let taken = match request.ticket {
             Some(ticket) => identifiers.take(ticket),
@@ -200,40 +196,17 @@ impl Engine {
             self.session.subscriptions.waiting.push_front(request);
             return false;
         };
-        match encode_request(link, identifier, &request) {
+        match encode_request(link, identifier, &request, buffer) {
             Ok(()) => self.session.subscriptions.sent(identifier, request),
-            Err(why) => {
+            Err(error) => {
                 identifiers.give_back(identifier);
-                self.unsendable_request(request, why);
+                if let Some(ticket) = self.session.subscriptions.unsendable(request) {
+                    self.complete(ticket, Outcome::Failed(error, Properties::new()));
+                }
+                self.settle_claims();
             }
         }
         true
-    }
-
-    fn unsendable_request(&mut self, request: Request, why: Unsendable) {
-        match (why, request) {
-            (
-                Unsendable::TooLarge(..),
-                Request { ticket: None, kind: RequestKind::Subscribe(mut filters), properties },
-            ) if filters.len() > 1 => {
-                let second = filters.split_off(filters.len() / 2);
-                let half = |filters: Vec<Subscription>, properties: Properties| Request {
-                    ticket: None,
-                    kind: RequestKind::Subscribe(filters),
-                    properties,
-                };
-                self.send_request(half(filters, properties.clone()));
-                self.send_request(half(second, properties));
-            }
-            (why, request) => self.request_failed(request, why.into()),
-        }
-    }
-
-    fn request_failed(&mut self, request: Request, error: Error) {
-        if let Some(ticket) = request.ticket {
-            self.session.subscriptions.withdraw(&request);
-            self.complete(ticket, Outcome::Failed(error, Properties::new()));
-        }
     }
 }
 
@@ -260,15 +233,31 @@ fn write_publish(
     written.map_err(Error::from)
 }
 
-fn encode_request(link: &mut Link, identifier: u16, request: &Request) -> Result<(), Unsendable> {
+fn encode_request(
+    link: &Link,
+    identifier: u16,
+    request: &Request,
+    buffer: &mut BytesMut,
+) -> Result<(), Error> {
+    if let Some(feature) = link.limits.refuses_request(request) {
+        return Err(Error::new(ErrorCode::NotSupported, feature));
+    }
     let (version, properties, maximum) = (link.version, &request.properties, link.limits.maximum_packet_size);
-    match &request.kind {
+    let encoded = match &request.kind {
         RequestKind::Subscribe(subscriptions) => {
-            wire::encode_subscribe(version, identifier, subscriptions, properties, maximum, &mut link.control)
+            wire::encode_subscribe(version, identifier, subscriptions, properties, maximum, buffer)
         }
         RequestKind::Unsubscribe(filters) => {
-            wire::encode_unsubscribe(version, identifier, filters, properties, maximum, &mut link.control)
+            wire::encode_unsubscribe(version, identifier, filters, properties, maximum, buffer)
         }
+    };
+    encoded.map_err(Error::from)
+}
+
+/// MQTT 3.1.1 has no reason: "publish the will" is said by closing without DISCONNECT. [MQTT-3.1.2-8]
+pub(crate) fn write_disconnect(link: &Link, reason: &Reason, buffer: &mut BytesMut) {
+    if link.version == Version::V5 || reason.reason_code != 0x04 {
+        wire::encode_disconnect(link.version, reason, link.limits.maximum_packet_size, buffer);
     }
 }
 

@@ -66,10 +66,11 @@ impl Inbound {
         if let Some(entry) = self.entries.get_mut(&identifier) {
             // A QoS 2 identifier stays taken until PUBREL, whatever DUP says; some servers resend without it.
             if entry.qos == qos && (dup || qos == QoS::ExactlyOnce) {
-                entry.on_link = true;
+                let known_here = std::mem::replace(&mut entry.on_link, true);
                 let delivery = Delivery { packet_identifier: identifier, serial: entry.serial };
                 return match entry.stage {
                     Stage::Delivered => Arrival::Suppress,
+                    Stage::Owed(_) if known_here => Arrival::Suppress, // its acknowledgement is on its way
                     Stage::Owed(_) => Arrival::Acknowledge(delivery),
                     Stage::Received => {
                         entry.stage = Stage::Owed(0);

@@ -10,7 +10,17 @@ pub(crate) use inbound::{Arrival, Inbound, Release};
 pub(crate) use outbound::{count_down, needs_identifier, Admission, Item, Outbound, Phase, Place};
 pub(crate) use subscriptions::{Request, RequestKind, Subscriptions};
 
+use bytestring::ByteString;
+
 use crate::options::Options;
+
+/// The session that the server of the last accepted connection holds for us.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) client_id: ByteString,
+    /// It outlives its connection.
+    pub(crate) kept: bool,
+}
 
 /// Everything that a link must not take with it when it dies.
 #[derive(Debug)]
@@ -19,8 +29,7 @@ pub(crate) struct Session {
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
     pub(crate) subscriptions: Subscriptions,
-    /// A server accepted a connection of this session, so there is something to resume.
-    pub(crate) established: bool,
+    pub(crate) held: Option<Held>,
     /// The clean start that was asked for has been done; on MQTT 5 it is not repeated.
     pub(crate) started_clean: bool,
 }
@@ -32,7 +41,7 @@ impl Session {
             outbound: Outbound::new(options),
             inbound: Inbound::default(),
             subscriptions: Subscriptions::default(),
-            established: false,
+            held: None,
             started_clean: false,
         }
     }

@@ -102,7 +102,7 @@ impl Outbound {
             .map(|seconds| now + Duration::from_secs(u64::from(seconds)));
         let item = Item { ticket, publish, phase: Phase::Waiting, expires };
         let size = item.size();
-        if size > self.most_bytes {
+        if size > self.most_bytes || self.most == 0 {
             return Admission::Refused;
         }
         let mut displaced = Vec::new();
@@ -196,6 +196,7 @@ impl Outbound {
                 item.phase = Phase::Waiting;
                 self.waiting += 1;
                 self.waiting_bytes += item.size();
+                self.expiries.extend(item.expires.map(|at| (at, *place)));
             }
         }
         self.first_waiting = 0;

@@ -6,9 +6,10 @@
 //! callback is answered by the restoration (a *claim*): it is not subscribed twice.
 
 use bytestring::ByteString;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::command::Ticket;
+use crate::options::LostSubscriptions;
 use crate::wire::{Properties, Subscription};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,18 @@ struct Wanted {
     granted: Option<u8>,
     /// Restored on this link, and not asked for again since.
     claimable: bool,
+    /// What the server has granted and this one is to replace; it stays wanted if this one comes to nothing.
+    standing: Option<Box<Wanted>>,
+}
+
+impl Wanted {
+    /// What the server holds under this filter.
+    fn into_standing(self) -> Option<Box<Wanted>> {
+        match self.granted {
+            Some(code) if code < 0x80 => Some(Box::new(Wanted { claimable: false, standing: None, ..self })),
+            _ => self.standing,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,24 +77,29 @@ pub(crate) struct Subscriptions {
     pub(crate) waiting: VecDeque<Request>,
     /// Sent on this link and not answered, by identifier; the number keeps the order of sending.
     asked: BTreeMap<u16, (u64, Request)>,
+    /// Restorations among both.
+    restoring: usize,
 }
 
 impl Subscriptions {
-    /// Takes a subscribe of the application: queues it, or leaves it to the restoration that answers it.
+    /// Takes a subscribe of the application: queues it, or leaves it to the restoration that answers it. Gives the
+    /// reason codes if that is answered already.
     pub(crate) fn subscribe(
         &mut self,
         ticket: Ticket,
         subscriptions: Vec<Subscription>,
         properties: Properties,
-    ) {
+    ) -> Option<Vec<u8>> {
         if self.is_restored(&subscriptions, &properties) {
             for subscription in &subscriptions {
                 if let Some(wanted) = self.wanted.get_mut(&subscription.filter) {
                     wanted.claimable = false;
                 }
             }
-            self.claims.push(Claim { ticket, subscriptions, properties });
-            return;
+            let claim = Claim { ticket, subscriptions, properties };
+            let codes = self.granted(&claim);
+            self.claims.extend(codes.is_none().then_some(claim));
+            return codes;
         }
         for subscription in &subscriptions {
             self.order += 1;
@@ -91,14 +109,13 @@ impl Subscriptions {
                 properties: properties.clone(),
                 granted: None,
                 claimable: false,
+                standing: self.wanted.remove(&subscription.filter).and_then(Wanted::into_standing),
             };
             self.wanted.insert(subscription.filter.clone(), wanted);
         }
-        self.waiting.push_back(Request {
-            ticket: Some(ticket),
-            kind: RequestKind::Subscribe(subscriptions),
-            properties,
-        });
+        let kind = RequestKind::Subscribe(subscriptions);
+        self.waiting.push_back(Request { ticket: Some(ticket), kind, properties });
+        None
     }
 
     fn is_restored(&self, subscriptions: &[Subscription], properties: &Properties) -> bool {
@@ -120,65 +137,66 @@ impl Subscriptions {
         });
     }
 
-    /// Gives a request up before it was sent: what it asked for is not wanted.
-    pub(crate) fn withdraw(&mut self, request: &Request) {
-        if let RequestKind::Subscribe(subscriptions) = &request.kind {
-            for subscription in subscriptions {
-                self.wanted.remove(&subscription.filter);
+    /// A request cannot be sent on this link, and waits no more. Gives the ticket that fails with it. A restoration is
+    /// tried again in halves: for its size, or to find the filter that this server does not take.
+    pub(crate) fn unsendable(&mut self, request: Request) -> Option<Ticket> {
+        match (request.ticket, request.kind) {
+            (None, RequestKind::Subscribe(mut filters)) if filters.len() > 1 => {
+                let second = filters.split_off(filters.len() / 2);
+                for half in [second, filters] {
+                    let (kind, properties) = (RequestKind::Subscribe(half), request.properties.clone());
+                    self.waiting.push_front(Request { ticket: None, kind, properties });
+                }
+                self.restoring += 1;
             }
+            (ticket, RequestKind::Subscribe(filters)) => {
+                self.restoring -= usize::from(ticket.is_none());
+                for subscription in &filters {
+                    self.refused(subscription, 0x80, ticket.is_some());
+                }
+            }
+            (_, RequestKind::Unsubscribe(_)) => {}
         }
+        request.ticket
     }
 
-    /// The requests that restore every wanted filter which no waiting request asks for anyway: one for each set of
-    /// properties, because these belong to a whole SUBSCRIBE.
-    pub(crate) fn restoration(&mut self) -> Vec<Request> {
-        let on_their_way: Vec<&ByteString> = self
-            .waiting
-            .iter()
-            .filter_map(|request| match &request.kind {
-                RequestKind::Subscribe(subscriptions) => Some(subscriptions.iter().map(|s| &s.filter)),
-                RequestKind::Unsubscribe(_) => None,
-            })
-            .flatten()
-            .collect();
-        let on_their_way: std::collections::BTreeSet<ByteString> =
-            on_their_way.into_iter().cloned().collect();
+    /// The server lost the session: forgets what the policy forgets, and restores every other wanted filter that no
+    /// waiting request asks for anyway. One request for each set of properties, because these belong to a whole
+    /// SUBSCRIBE. Gives the number of filters.
+    pub(crate) fn session_lost(&mut self, policy: LostSubscriptions) -> usize {
+        let on_their_way = self.on_their_way();
+        if policy == LostSubscriptions::Forget {
+            self.wanted.retain(|filter, _| on_their_way.contains(filter));
+        }
         let mut wanted: Vec<&mut Wanted> = self.wanted.values_mut().collect();
         wanted.sort_unstable_by_key(|wanted| wanted.order);
-        let mut requests: Vec<Request> = Vec::new();
+        let mut requests: Vec<(&Properties, Vec<Subscription>)> = Vec::new();
         for wanted in wanted {
-            wanted.granted = None;
+            (wanted.granted, wanted.standing) = (None, None);
             if on_their_way.contains(&wanted.subscription.filter) {
                 continue;
             }
             wanted.claimable = true;
-            let alike = requests.iter_mut().find(|request| request.properties == wanted.properties);
-            match alike.map(|request| &mut request.kind) {
-                Some(RequestKind::Subscribe(subscriptions)) => {
-                    subscriptions.push(wanted.subscription.clone())
-                }
-                _ => requests.push(Request {
-                    ticket: None,
-                    kind: RequestKind::Subscribe(vec![wanted.subscription.clone()]),
-                    properties: wanted.properties.clone(),
-                }),
+            match requests.iter_mut().find(|(properties, _)| **properties == wanted.properties) {
+                Some((_, subscriptions)) => subscriptions.push(wanted.subscription.clone()),
+                None => requests.push((&wanted.properties, vec![wanted.subscription.clone()])),
             }
         }
-        requests
+        self.restoring = requests.len();
+        let filters = requests.iter().map(|(_, subscriptions)| subscriptions.len()).sum();
+        for (properties, subscriptions) in requests.into_iter().rev() {
+            let (kind, properties) = (RequestKind::Subscribe(subscriptions), properties.clone());
+            self.waiting.push_front(Request { ticket: None, kind, properties });
+        }
+        filters
     }
 
-    /// Forgets what was wanted, but not what is on its way.
-    pub(crate) fn forget(&mut self) {
-        let waiting: Vec<ByteString> = self
-            .waiting
-            .iter()
-            .filter_map(|request| match &request.kind {
-                RequestKind::Subscribe(subscriptions) => Some(subscriptions.iter().map(|s| s.filter.clone())),
-                RequestKind::Unsubscribe(_) => None,
-            })
-            .flatten()
-            .collect();
-        self.wanted.retain(|filter, _| waiting.contains(filter));
+    fn on_their_way(&self) -> BTreeSet<ByteString> {
+        let filters = |request: &Request| match &request.kind {
+            RequestKind::Subscribe(subscriptions) => subscriptions.iter().map(|s| s.filter.clone()).collect(),
+            RequestKind::Unsubscribe(_) => Vec::new(),
+        };
+        self.waiting.iter().flat_map(filters).collect()
     }
 
     pub(crate) fn sent(&mut self, identifier: u16, request: Request) {
@@ -195,32 +213,42 @@ impl Subscriptions {
     /// The server answered this request. Claims may be settled now.
     pub(crate) fn answered(&mut self, identifier: u16, codes: &[u8]) -> Option<Request> {
         let (_, request) = self.asked.remove(&identifier)?;
+        self.restoring -= usize::from(request.ticket.is_none());
         if let RequestKind::Subscribe(subscriptions) = &request.kind {
             for (subscription, code) in subscriptions.iter().zip(codes) {
-                let same =
-                    self.wanted.get_mut(&subscription.filter).filter(|w| w.subscription == *subscription);
-                match same {
-                    Some(_) if *code >= 0x80 && request.ticket.is_some() => {
-                        self.wanted.remove(&subscription.filter);
+                match self.wanted.get_mut(&subscription.filter) {
+                    Some(_) if *code >= 0x80 => self.refused(subscription, *code, request.ticket.is_some()),
+                    Some(wanted) if wanted.subscription == *subscription => {
+                        (wanted.granted, wanted.standing) = (Some(*code), None);
                     }
-                    Some(wanted) => wanted.granted = Some(*code),
-                    None => {}
+                    _ => {}
                 }
             }
         }
         Some(request)
     }
 
+    /// A filter that the application asked for and does not get is not wanted any more, unless an earlier grant of
+    /// it stands. A restoration that is refused stays wanted: this server or the next may think better of it.
+    fn refused(&mut self, subscription: &Subscription, code: u8, asked_by_application: bool) {
+        let Some(wanted) = self.wanted.get_mut(&subscription.filter) else { return };
+        if wanted.subscription != *subscription {
+            return;
+        }
+        if !asked_by_application {
+            wanted.granted = Some(code);
+        } else if let Some(standing) = wanted.standing.take() {
+            *wanted = *standing;
+        } else {
+            self.wanted.remove(&subscription.filter);
+        }
+    }
+
     /// Takes out the claims whose every filter has an answer, with their reason codes.
     pub(crate) fn settle_claims(&mut self) -> Vec<(Ticket, Vec<u8>)> {
         let mut settled = Vec::new();
         for claim in std::mem::take(&mut self.claims) {
-            // A filter that was given up meanwhile counts as granted: the unsubscribe has its own answer.
-            let granted = |s: &Subscription| match self.wanted.get(&s.filter) {
-                Some(wanted) => wanted.granted,
-                None => Some(s.qos as u8),
-            };
-            match claim.subscriptions.iter().map(granted).collect() {
+            match self.granted(&claim) {
                 Some(codes) => settled.push((claim.ticket, codes)),
                 None => self.claims.push(claim),
             }
@@ -228,9 +256,19 @@ impl Subscriptions {
         settled
     }
 
+    /// The answers to a claim, if there is one to every filter of it.
+    fn granted(&self, claim: &Claim) -> Option<Vec<u8>> {
+        // A filter that was given up meanwhile counts as granted: the unsubscribe has its own answer.
+        let granted = |s: &Subscription| match self.wanted.get(&s.filter) {
+            Some(wanted) => wanted.granted,
+            None => Some(s.qos as u8),
+        };
+        claim.subscriptions.iter().map(granted).collect()
+    }
+
     /// No restoration is without an answer.
     pub(crate) fn is_restored_fully(&self) -> bool {
-        self.asked.values().all(|(_, request)| request.ticket.is_some())
+        self.restoring == 0
     }
 
     /// The application is past its on-connect callback: no more claims.
@@ -256,10 +294,11 @@ impl Subscriptions {
             kind: RequestKind::Subscribe(claim.subscriptions),
             properties: claim.properties,
         });
-        let again = asked.into_iter().map(|(_, request)| request).filter(|request| request.ticket.is_some());
-        let mut waiting: VecDeque<Request> = again.chain(claims).collect();
-        waiting.append(&mut self.waiting);
-        self.waiting = waiting;
+        let asked = asked.into_iter().map(|(_, request)| request);
+        let waiting = std::mem::take(&mut self.waiting);
+        let of_application = |request: &Request| request.ticket.is_some();
+        self.waiting = asked.chain(claims).chain(waiting).filter(of_application).collect();
+        self.restoring = 0;
         freed
     }
 

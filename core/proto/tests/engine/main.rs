@@ -1,0 +1,8 @@
+//! The engine against exact bytes on a clock of the test's own. The scenarios in tests/ play whole stories over all
+//! languages; here is what they cannot reach, and what must never come back.
+
+mod bench;
+mod endings;
+mod links;
+mod requests;
+mod steps;
