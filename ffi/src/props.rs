@@ -91,23 +91,29 @@ static NAMES: LazyLock<Box<[CString]>> =
 /// none. A static string. Any thread.
 #[no_mangle]
 pub extern "C" fn remqtt_property_name(id: u8) -> *const c_char {
-    boundary(|_| std::ptr::null(), || {
-        let at = PropertyId::TABLE.iter().position(|row| row.id as u8 == id);
-        Ok(at.map_or(std::ptr::null(), |at| name_at(&NAMES, at)))
-    })
+    boundary(
+        |_| std::ptr::null(),
+        || {
+            let at = PropertyId::TABLE.iter().position(|row| row.id as u8 == id);
+            Ok(at.map_or(std::ptr::null(), |at| name_at(&NAMES, at)))
+        },
+    )
 }
 
 /// What kind of value the property with this identifier has, REMQTT_PROPERTY_... Any thread.
 #[no_mangle]
 pub extern "C" fn remqtt_property_kind(id: u8) -> i32 {
-    boundary(|_| REMQTT_PROPERTY_UNKNOWN, || {
-        Ok(match known(id)?.row().kind {
-            PropertyKind::Text => REMQTT_PROPERTY_TEXT,
-            PropertyKind::Binary => REMQTT_PROPERTY_BINARY,
-            PropertyKind::Pair => REMQTT_PROPERTY_PAIR,
-            _ => REMQTT_PROPERTY_NUMBER,
-        })
-    })
+    boundary(
+        |_| REMQTT_PROPERTY_UNKNOWN,
+        || {
+            Ok(match known(id)?.row().kind {
+                PropertyKind::Text => REMQTT_PROPERTY_TEXT,
+                PropertyKind::Binary => REMQTT_PROPERTY_BINARY,
+                PropertyKind::Pair => REMQTT_PROPERTY_PAIR,
+                _ => REMQTT_PROPERTY_NUMBER,
+            })
+        },
+    )
 }
 
 /// An empty list, to be freed with remqtt_props_free. NULL only when memory is out. Any thread.

@@ -146,6 +146,8 @@ impl Stage for Conductor {
             self.listener = None;
         } else if self.listener.is_none() {
             let listener = bound(self.address)?;
+            // A small buffer on this side, so that a stalled peer is felt after few megabytes.
+            listener.set_recv_buffer_size(64 * 1024).map_err(text)?;
             listener.listen(64).map_err(text)?;
             self.listener = Some(listener);
         }

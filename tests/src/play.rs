@@ -7,6 +7,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use ::bytes::BytesMut;
+
 use crate::bytes::{self, Kind, Packet, Value};
 use crate::model::Model;
 use crate::script::{Action, Cut, Expr, Run, Step, PATIENCE};
@@ -53,7 +55,7 @@ pub(crate) struct Play<'a, S: Stage> {
     /// Events that no `see` has taken.
     pub(crate) events: VecDeque<String>,
     /// Bytes of the client that are no whole packet yet.
-    inbox: Vec<u8>,
+    inbox: BytesMut,
     /// The peer has a connection that, as far as it knows, stands.
     pub(crate) linked: bool,
     bindings: HashMap<(String, String), Value>,
@@ -74,7 +76,7 @@ impl<'a, S: Stage> Play<'a, S> {
             cut,
             report: Report::default(),
             events: VecDeque::new(),
-            inbox: Vec::new(),
+            inbox: BytesMut::new(),
             linked: false,
             bindings: HashMap::new(),
             model,
@@ -302,7 +304,7 @@ impl<'a, S: Stage> Play<'a, S> {
         let blame = |error: String| format!("the client sent a malformed packet: {error}");
         match bytes::frame(&self.inbox).map_err(blame)? {
             Some(length) if length <= self.inbox.len() => {
-                let bytes: Vec<u8> = self.inbox.drain(..length).collect();
+                let bytes = self.inbox.split_to(length);
                 let packet = bytes::decode(self.run.level, &bytes).map_err(blame)?;
                 self.trace("  -> ", &packet.to_string());
                 for reply in self.model.received(&packet) {
@@ -328,7 +330,7 @@ impl<'a, S: Stage> Play<'a, S> {
                 }
             }
             self.report.from_client += taken.len();
-            self.inbox.extend(taken);
+            self.inbox.extend_from_slice(taken);
             if self.cut == Some(CutAt::FromClient(self.report.from_client)) {
                 while self.whole_packet()?.is_some() {}
                 self.cut_and_take_over()?;
@@ -367,6 +369,9 @@ impl<'a, S: Stage> Play<'a, S> {
 
     fn expect_hex(&mut self, expected: &[u8], within: Duration) -> Result<()> {
         let within = self.patience(within);
+        if !self.linked && !self.accept(within)? {
+            return Err(format!("no connection within {within:?}"));
+        }
         while self.inbox.len() < expected.len() && !self.serving {
             match self.read(within)? {
                 Read::Bytes(_) => {}

@@ -89,27 +89,26 @@ impl World {
         let (seed, now) = (self.seed, self.now);
         let options = &self.options;
         self.engine.get_or_insert_with(|| Engine::new(options.clone(), seed, now)).handle(now, input);
-        if self.draining {
-            return Ok(()); // an answer to an output: the loop that took the output goes on
-        }
-        self.draining = true;
-        let result = self.drain();
-        self.draining = false;
-        result
+        self.drain().map(|_| ())
     }
 
-    /// Does what the engine wants until it wants nothing more.
-    fn drain(&mut self) -> Outcome<()> {
-        for _ in 0..OUTPUTS {
-            let Some(engine) = &mut self.engine else { return Ok(()) };
-            match engine.poll_output() {
-                None => return Ok(()),
-                Some(Output::Dial(attempt, _)) => self.dial(attempt)?,
-                Some(Output::Hangup(attempt)) => self.hang_up(attempt)?,
-                Some(Output::Event(event)) => self.tell(&event)?,
+    /// Does what the engine wants until it wants nothing more. True if it wanted something.
+    fn drain(&mut self) -> Outcome<bool> {
+        if std::mem::replace(&mut self.draining, true) {
+            return Ok(true); // an answer to an output: the loop that took the output goes on
+        }
+        let mut outputs = 0;
+        while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
+            outputs += 1;
+            match output {
+                _ if outputs > OUTPUTS => return Err(format!("more than {OUTPUTS} outputs for one input")),
+                Output::Dial(attempt, _) => self.dial(attempt)?,
+                Output::Hangup(attempt) => self.hang_up(attempt)?,
+                Output::Event(event) => self.tell(&event)?,
             }
         }
-        Err(format!("more than {OUTPUTS} outputs for one input"))
+        self.draining = false;
+        Ok(outputs > 0)
     }
 
     fn dial(&mut self, attempt: Attempt) -> Outcome<()> {
@@ -193,25 +192,29 @@ impl World {
             Command::Publish(name, publish) => {
                 let ticket = self.ticket(&name);
                 if let Err(error) = Engine::check_publish(&self.options, &publish) {
-                    self.application.lines.push_back(refusal(&name, &error));
-                    return Ok(());
+                    return self.refuse_call(&name, &error);
                 }
                 remqtt_proto::Command::Publish(ticket, publish)
             }
             Command::Subscribe(name, subscriptions, properties) => {
-                remqtt_proto::Command::Subscribe(self.ticket(&name), subscriptions, properties)
+                let ticket = self.ticket(&name);
+                if let Err(error) = Engine::check_subscribe(&subscriptions, &properties) {
+                    return self.refuse_call(&name, &error);
+                }
+                remqtt_proto::Command::Subscribe(ticket, subscriptions, properties)
             }
             Command::Unsubscribe(name, filters) => {
-                remqtt_proto::Command::Unsubscribe(self.ticket(&name), filters, Default::default())
+                let ticket = self.ticket(&name);
+                if let Err(error) = Engine::check_unsubscribe(&filters, &Default::default()) {
+                    return self.refuse_call(&name, &error);
+                }
+                remqtt_proto::Command::Unsubscribe(ticket, filters, Default::default())
             }
             Command::Ack(id) => match self.application.deliveries.get(&id) {
                 Some(delivery) => remqtt_proto::Command::Acknowledge(vec![*delivery]),
                 None => return Ok(()),
             },
-            Command::Impossible(name, code) => {
-                self.application.lines.push_back(refusal(&name, &Error::from(code)));
-                return Ok(());
-            }
+            Command::Impossible(name, code) => return self.refuse_call(&name, &Error::from(code)),
             Command::OnConnect(command) => {
                 self.application.on_connect.push(*command);
                 return Ok(());
@@ -222,6 +225,12 @@ impl World {
             Command::Quit => return Ok(()),
         };
         self.handle(Input::Command(command))
+    }
+
+    /// The call itself returns the error, as it does in the driver.
+    fn refuse_call(&mut self, name: &str, error: &Error) -> Outcome<()> {
+        self.application.lines.push_back(refusal(name, error));
+        Ok(())
     }
 
     fn ticket(&mut self, name: &str) -> Ticket {
@@ -246,7 +255,7 @@ impl World {
         let Some(attempt) = self.network.up.filter(|_| !self.network.stall) else { return Ok(false) };
         let bytes = self.poll_transmit()?;
         if bytes.is_empty() {
-            return Ok(false);
+            return self.drain(); // asking may have shown that a farewell is complete
         }
         if let Some(pipe) = self.pipes.back_mut() {
             pipe.inbox.extend(bytes);

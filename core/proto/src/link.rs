@@ -208,21 +208,21 @@ impl Link {
         self.control.len() + 4 * self.owed.len()
     }
 
-    /// The topic of an inbound PUBLISH: notes a new alias, resolves a known one. `None`: the alias is unknown or
-    /// beyond what we allowed. [MQTT-3.3.2-7, MQTT-3.3.2-9]
-    pub(crate) fn resolve_alias(&mut self, publish: &mut Publish) -> Option<()> {
+    /// The topic of an inbound PUBLISH: notes a new alias, resolves a known one. The error is the reason code for an
+    /// alias that is beyond what we allowed or that was never set. [MQTT-3.3.2-7, MQTT-3.3.2-9, MQTT5 3.3.2.3.4]
+    pub(crate) fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), u8> {
         let maximum = self.announced.topic_alias_maximum;
-        let Some(alias) = publish.properties.number(PropertyId::TopicAlias) else { return Some(()) };
-        let alias = u16::try_from(alias).ok().filter(|alias| (1..=maximum).contains(alias))?;
+        let Some(alias) = publish.properties.number(PropertyId::TopicAlias) else { return Ok(()) };
+        let alias = u16::try_from(alias).ok().filter(|alias| (1..=maximum).contains(alias)).ok_or(0x94)?;
         if publish.topic.is_empty() {
-            publish.topic = self.aliases.get(&alias)?.clone();
+            publish.topic = self.aliases.get(&alias).ok_or(0x82)?.clone();
         } else {
             // A copy of its own: the received topic shares its allocation with the payload.
             let topic: &str = &publish.topic;
             self.aliases.insert(alias, ByteString::from(topic));
         }
         publish.properties.remove(PropertyId::TopicAlias);
-        Some(())
+        Ok(())
     }
 
     /// When a PINGREQ is due: after a keep alive without sending [MQTT-3.1.2-20], or without receiving, because a

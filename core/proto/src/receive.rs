@@ -94,8 +94,8 @@ impl Engine {
 
     fn message(&mut self, now: Instant, mut publish: Publish, dup: bool, identifier: Option<u16>) {
         let Some(link) = &mut self.link else { return };
-        if link.resolve_alias(&mut publish).is_none() {
-            return self.violation(now, 0x94, "a topic alias that was never set or is out of range");
+        if let Err(reason_code) = link.resolve_alias(&mut publish) {
+            return self.violation(now, reason_code, "a topic alias that was never set or is out of range");
         }
         let receive_maximum = usize::from(link.announced.receive_maximum);
         self.chronicle.reached(Mark::FirstMessage, now);

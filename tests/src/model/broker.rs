@@ -21,6 +21,8 @@ pub(super) struct Broker {
     /// QoS 2 identifiers of the client that are received and not released.
     inbound: BTreeMap<u16, Key>,
     delivered: Vec<Key>,
+    /// Refused once and accepted later: out of order for a reason.
+    refused: HashSet<Key>,
     outbound: Vec<Outgoing>,
     finished: Vec<Outgoing>,
     next_identifier: u16,
@@ -46,6 +48,7 @@ impl Broker {
             lasting: false,
             inbound: BTreeMap::new(),
             delivered: Vec::new(),
+            refused: HashSet::new(),
             outbound: Vec::new(),
             finished: Vec::new(),
             next_identifier: 1000,
@@ -169,7 +172,7 @@ impl Broker {
                 // Refused, so not delivered after all.
                 let refused = self.inbound.remove(&id);
                 if let Some(at) = self.delivered.iter().rposition(|key| Some(key) == refused.as_ref()) {
-                    self.delivered.remove(at);
+                    self.refused.insert(self.delivered.remove(at));
                 }
             }
             _ => {}
@@ -198,7 +201,7 @@ impl Broker {
     /// The messages of the client in the order in which they arrived first.
     pub(super) fn first_deliveries(&self) -> impl Iterator<Item = &Key> {
         let mut seen = HashSet::new();
-        self.delivered.iter().filter(move |key| seen.insert(*key))
+        self.delivered.iter().filter(move |key| seen.insert(*key) && !self.refused.contains(*key))
     }
 
     /// What the client has acknowledged must have reached the application.

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use ::bytes::BytesMut;
+
 use super::{Key, Result};
 use crate::bytes::{self, Kind, Packet};
 use remqtt_proto::{LostPublishes, LostSubscriptions, Options};
@@ -16,7 +18,9 @@ pub(super) struct Monitor {
     forget_lost: bool,
     max_inflight: usize,
     /// Publishes that are not acknowledged, of this session.
-    flows: Vec<Flow>,
+    flows: HashMap<u16, Flow>,
+    /// How many of them were not sent again on this connection.
+    behind: usize,
     order: u64,
     /// Filters that a server granted and that are not unsubscribed: wanted, also by a server that forgot them.
     granted: BTreeSet<String>,
@@ -30,7 +34,7 @@ pub(super) struct Monitor {
 /// What is valid for one connection.
 #[derive(Debug, Default)]
 struct Link {
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     connect: bool,
     connack: bool,
     disconnect: bool,
@@ -47,7 +51,6 @@ struct Link {
 
 #[derive(Debug)]
 struct Flow {
-    id: u16,
     key: Key,
     qos: u64,
     order: u64,
@@ -64,7 +67,8 @@ impl Monitor {
             fail_lost: options.lost_session_publishes == LostPublishes::Fail,
             forget_lost: options.lost_session_subscriptions == LostSubscriptions::Forget,
             max_inflight: options.max_inflight.into(),
-            flows: Vec::new(),
+            flows: HashMap::new(),
+            behind: 0,
             order: 0,
             granted: BTreeSet::new(),
             lost: VecDeque::new(),
@@ -75,15 +79,16 @@ impl Monitor {
 
     pub(super) fn link_up(&mut self) {
         self.connection += 1;
+        self.behind = self.flows.len();
         self.link = Link::default();
     }
 
     pub(super) fn polled(&mut self, bytes: &[u8]) -> Result<()> {
-        self.link.buffer.extend(bytes);
+        self.link.buffer.extend_from_slice(bytes);
         while let Some(length) =
             bytes::frame(&self.link.buffer)?.filter(|length| *length <= self.link.buffer.len())
         {
-            let packet: Vec<u8> = self.link.buffer.drain(..length).collect();
+            let packet = self.link.buffer.split_to(length);
             let packet = bytes::decode(self.level, &packet)?;
             self.sent(&packet).map_err(|error| format!("{error}: {packet}"))?;
         }
@@ -125,9 +130,9 @@ impl Monitor {
         if self.link.requests.contains_key(&id) {
             return Err("the identifier belongs to a SUBSCRIBE or UNSUBSCRIBE under way".into());
         }
-        match self.flows.iter().position(|flow| flow.id == id) {
-            Some(at) => self.publish_again(at, packet)?,
-            None => self.publish_new(packet)?,
+        match self.flows.contains_key(&id) {
+            true => self.publish_again(packet)?,
+            false => self.publish_new(packet)?,
         }
         self.link.window.insert(id);
         if self.link.window.len() > self.link.limit {
@@ -136,9 +141,9 @@ impl Monitor {
         Ok(())
     }
 
-    fn publish_again(&mut self, at: usize, packet: &Packet) -> Result<()> {
+    fn publish_again(&mut self, packet: &Packet) -> Result<()> {
         let key = (packet.bytes("topic").to_vec(), packet.bytes("payload").to_vec());
-        let flow = &mut self.flows[at];
+        let Some(flow) = self.flows.get_mut(&packet.id()) else { return Ok(()) };
         if flow.key != key || flow.qos != packet.number("qos") {
             return Err("the identifier is in flight with another message".into());
             // [MQTT-2.2.1-3]
@@ -157,6 +162,7 @@ impl Monitor {
         }
         self.link.last_resent = flow.order;
         flow.connection = self.connection;
+        self.behind -= 1;
         Ok(())
     }
 
@@ -164,8 +170,8 @@ impl Monitor {
         if packet.number("dup") != 0 {
             return Err("DUP on the first sending".into()); // [MQTT-3.3.1-1]
         }
-        if let Some(waiting) = self.flows.iter().find(|flow| flow.connection != self.connection) {
-            return Err(format!("something new before identifier {} was sent again", waiting.id));
+        if self.behind > 0 {
+            return Err(format!("something new before {} older ones were sent again", self.behind));
         }
         let key = (packet.bytes("topic").to_vec(), packet.bytes("payload").to_vec());
         while self.lost.front().is_some_and(|(lost, optional)| *optional && *lost != key) {
@@ -179,31 +185,32 @@ impl Monitor {
             None => {}
         }
         self.order += 1;
-        self.flows.push(Flow {
-            id: packet.id(),
+        let flow = Flow {
             key,
             qos: packet.number("qos"),
             order: self.order,
             released: false,
             connection: self.connection,
-        });
+        };
+        self.flows.insert(packet.id(), flow);
         Ok(())
     }
 
     fn release(&mut self, id: u16) -> Result<()> {
-        let Some(flow) = self.flows.iter_mut().find(|flow| flow.id == id) else {
+        let Some(flow) = self.flows.get_mut(&id) else {
             return self.acknowledge(Kind::Pubrel, id);
         };
         if !flow.released {
             return Err("PUBREL before PUBREC".into());
         }
+        self.behind -= usize::from(flow.connection != self.connection);
         flow.connection = self.connection;
         Ok(())
     }
 
     fn request(&mut self, packet: &Packet) -> Result<()> {
         let id = packet.id();
-        if self.link.requests.contains_key(&id) || self.flows.iter().any(|flow| flow.id == id) {
+        if self.link.requests.contains_key(&id) || self.flows.contains_key(&id) {
             return Err("the identifier is in flight".into()); // [MQTT-2.2.1-3]
         }
         let filters = String::from_utf8_lossy(packet.bytes("filters")).into_owned();
@@ -242,14 +249,18 @@ impl Monitor {
             Kind::Publish if packet.number("qos") == 2 => owe(Kind::Pubrec),
             Kind::Pubrel => owe(Kind::Pubcomp),
             Kind::Pubrec if packet.number("rc") < 0x80 => {
-                match self.flows.iter_mut().find(|flow| flow.id == id && flow.qos == 2) {
+                match self.flows.get_mut(&id).filter(|flow| flow.qos == 2) {
                     Some(flow) => flow.released = true,
                     None => owe(Kind::Pubrel),
                 }
             }
             Kind::Puback | Kind::Pubrec | Kind::Pubcomp => {
                 self.link.window.remove(&id);
-                self.flows.retain(|flow| flow.id != id || (flow.qos == 1) != (packet.kind == Kind::Puback));
+                let meant = |flow: &&Flow| (flow.qos == 1) == (packet.kind == Kind::Puback);
+                if let Some(flow) = self.flows.get(&id).filter(meant) {
+                    self.behind -= usize::from(flow.connection != self.connection);
+                    self.flows.remove(&id);
+                }
             }
             Kind::Suback | Kind::Unsuback => {
                 let Some((subscribe, filters)) = self.link.requests.remove(&id) else { return };
@@ -270,7 +281,9 @@ impl Monitor {
         if packet.number("sp") == 1 {
             return;
         }
-        let flows = std::mem::take(&mut self.flows);
+        let mut flows: Vec<Flow> = std::mem::take(&mut self.flows).into_values().collect();
+        flows.sort_by_key(|flow| flow.order);
+        self.behind = 0;
         if !self.fail_lost {
             let lost = flows.into_iter().map(|flow| (flow.key, flow.released));
             let older: Vec<_> = lost.chain(self.lost.drain(..)).collect();
