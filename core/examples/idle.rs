@@ -50,7 +50,8 @@ fn main() {
         (more - memory) as f64 / count as f64,
         (self::cpu() - cpu).as_secs_f64() / seconds as f64 * 100.0,
     );
-    drop((first, clients));
+    drop((first, clients, peers));
+    assert!(remqtt::wind_down(Duration::from_secs(10)));
 }
 
 /// Resident KiB and threads of this process.

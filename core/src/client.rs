@@ -16,7 +16,7 @@ use remqtt_proto::{
 use crate::dispatch::{Batch, Handler};
 use crate::driver::Driver;
 use crate::pool::Pool;
-use crate::runtime::{now, runtime};
+use crate::runtime::{now, Presence};
 use crate::shared::{Load, Shared};
 use crate::transport::Endpoint;
 
@@ -30,9 +30,9 @@ impl Client {
     /// A client that is not started. Checks the options (endpoint URLs included) and does no I/O.
     pub fn new(options: Options) -> Result<Client, Error> {
         let options = checked(options)?;
-        let runtime = runtime()?;
+        let (presence, runtime) = Presence::open()?;
         let engine = Engine::new(options, RandomState::new().hash_one(0), now());
-        let shared = Arc::new(Shared::new(engine.options().clone()));
+        let shared = Arc::new(Shared::new(engine.options().clone(), presence));
         let driver = {
             let _timers = runtime.enter();
             Driver::new(shared.clone(), engine)
@@ -66,7 +66,9 @@ impl Client {
     /// follows. Returns at once.
     pub fn close(&self) {
         // The only errors: closed already, or another process's client.
-        let _ = self.shared.send(Command::Close);
+        if self.shared.send(Command::Close).is_ok() {
+            self.shared.presence.leave();
+        }
     }
 
     /// Skips the wait before the next attempt.

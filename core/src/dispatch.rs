@@ -100,8 +100,13 @@ impl Inbox {
         let weight: usize = events.iter().map(weight).sum();
         self.undelivered.fetch_add(weight, Ordering::SeqCst);
         let mut waiting = self.waiting.lock();
-        if !waiting.heard && waiting.events.len() > UNHEARD {
-            events.retain(|event| !matches!(event, Event::Completed(..)));
+        if !waiting.heard {
+            let mut room = UNHEARD.saturating_sub(waiting.events.len());
+            events.retain(|event| {
+                let kept = room > 0 || !matches!(event, Event::Completed(..));
+                room = room.saturating_sub(1);
+                kept
+            });
         }
         if waiting.events.is_empty() {
             waiting.events = std::mem::take(events);
@@ -412,6 +417,11 @@ impl Drop for Outside {
 /// Whether this thread runs the handler of that client.
 pub(crate) fn inside_callback_of(shared: &Shared) -> bool {
     INSIDE.get() == address(shared)
+}
+
+/// Whether this thread runs a handler.
+pub(crate) fn inside_callback() -> bool {
+    INSIDE.get() != 0
 }
 
 fn address(shared: &Shared) -> usize {

@@ -260,7 +260,11 @@ impl Driver {
             if let Ok(sent) = stream.try_write(&rest) {
                 rest.advance(sent);
             }
-            tokio::spawn(tokio::time::timeout(LINGER, end(stream, rest)));
+            let presence = self.shared.presence.lingering();
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(LINGER, end(stream, rest)).await;
+                drop(presence);
+            });
         }
     }
 
@@ -353,6 +357,12 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.presence.gone();
+    }
+}
+
 impl Future for Driver {
     type Output = ();
 
@@ -403,10 +413,11 @@ mod tests {
 
     use super::*;
     use crate::client::Client;
+    use crate::runtime::Presence;
 
     #[tokio::test]
     async fn a_panic_ends_the_client_and_completes_what_is_open() {
-        let shared = Arc::new(Shared::new(Options::default()));
+        let shared = Arc::new(Shared::new(Options::default(), Presence::open().unwrap().0));
         let mut driver = Driver::new(shared.clone(), Engine::new(Options::default(), 0, now()));
         let client = Client { shared };
         let (topic, payload, properties) = ("t".into(), Default::default(), Properties::new());

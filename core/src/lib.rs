@@ -18,4 +18,4 @@ pub use remqtt_proto::{
     Options, Outage, Outcome, Properties, PropertyId, PropertyValue, Publish, QoS, Reason, SessionState,
     State, Stats, Subscription, Ticket, Version, Who, Will,
 };
-pub use runtime::{after_fork_in_child, generation, now};
+pub use runtime::{after_fork_in_child, generation, now, wind_down};

@@ -9,13 +9,14 @@ use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Moment};
 
 use nix::sys::signal::SigSet;
 use parking_lot::{Condvar, Mutex};
 
 use crate::dispatch::Turn;
-use crate::runtime::{masked, runtime, PerGeneration};
+use crate::runtime::{enrol, masked, runtime, PerGeneration};
 use crate::shared::Shared;
 
 /// Most threads of a pool: a bound on what stuck callbacks can cost.
@@ -60,20 +61,30 @@ impl Pool {
 
     /// The threads of this process.
     pub(crate) fn crew(&self) -> Option<Arc<Crew>> {
-        let make = || Ok(Arc::new(Crew::new(self.shared.spawn.clone(), self.shared.mask)));
+        let make = || {
+            let crew = Arc::new(Crew::new(self.shared.spawn.clone(), self.shared.mask));
+            enrol(&crew);
+            Ok(crew)
+        };
         self.shared.crews.get_or_try_init(make).ok().cloned()
     }
 }
 
 fn spawn_plain(worker: Worker) {
     let thread = std::thread::Builder::new().name("remqtt-callback".to_owned());
-    // Without a thread the worker is dropped, and the crew tries again.
-    let _ = thread.spawn(move || {
+    let crew = worker.crew.clone();
+    let spawned = thread.spawn(move || {
         while let Some(turn) = worker.next() {
             // The panic hook has reported it; the client lives on.
             let _ = catch_unwind(AssertUnwindSafe(|| turn.run()));
         }
     });
+    // Without a thread the worker was dropped, and the crew tries again.
+    if let Ok(thread) = spawned {
+        let mut roster = crew.roster.lock();
+        roster.handles.retain(|thread| !thread.is_finished());
+        roster.handles.push(thread);
+    }
 }
 
 /// The threads of a pool in one process, and the clients that want them.
@@ -82,6 +93,8 @@ pub(crate) struct Crew {
     mask: SigSet,
     roster: Mutex<Roster>,
     work: Condvar,
+    /// The last thread has ended.
+    deserted: Condvar,
 }
 
 #[derive(Default)]
@@ -92,11 +105,15 @@ struct Roster {
     idle: usize,
     /// A task looks after clients that wait too long.
     watched: bool,
+    /// Threads without work end at once.
+    retiring: bool,
+    /// Of plain threads.
+    handles: Vec<JoinHandle<()>>,
 }
 
 impl Crew {
     fn new(spawn: Arc<Spawn>, mask: SigSet) -> Crew {
-        Crew { spawn, mask, roster: Mutex::default(), work: Condvar::new() }
+        Crew { spawn, mask, roster: Mutex::default(), work: Condvar::new(), deserted: Condvar::new() }
     }
 
     /// A client has events.
@@ -161,8 +178,28 @@ impl Crew {
         });
     }
 
+    /// Ends the threads, when they have no work left, and waits for that. False when the deadline came first.
+    pub(crate) fn retire(&self, deadline: Moment) -> bool {
+        let mut roster = self.roster.lock();
+        roster.retiring = true;
+        self.work.notify_all();
+        let mut late = false;
+        while roster.threads > 0 && !late {
+            late = self.deserted.wait_until(&mut roster, deadline).timed_out();
+        }
+        roster.retiring = false;
+        let handles = if late { Vec::new() } else { std::mem::take(&mut roster.handles) };
+        drop(roster);
+        // They have left the roster and are about to end.
+        handles.into_iter().for_each(|thread| drop(thread.join()));
+        !late
+    }
+
     fn leave(self: &Arc<Self>, roster: &mut Roster) -> bool {
         roster.threads -= 1;
+        if roster.threads == 0 {
+            self.deserted.notify_all();
+        }
         let watch = roster.ready.len() > roster.idle && !roster.watched;
         roster.watched |= watch;
         watch
@@ -188,9 +225,12 @@ impl Worker {
                 drop(roster);
                 return Some(Turn::of(client));
             }
-            roster.idle += 1;
-            let late = self.crew.work.wait_for(&mut roster, IDLE).timed_out();
-            roster.idle -= 1;
+            let mut late = roster.retiring;
+            if !late {
+                roster.idle += 1;
+                late = self.crew.work.wait_for(&mut roster, IDLE).timed_out();
+                roster.idle -= 1;
+            }
             if late && roster.ready.is_empty() {
                 self.retired.store(true, Ordering::Relaxed);
                 self.crew.leave(&mut roster);

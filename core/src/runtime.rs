@@ -1,26 +1,51 @@
 //! What all clients of a process share: the clock, the I/O runtime, and what a fork does to them.
 //!
-//! The runtime is made when the first client is, and lives as long as the process. Its threads block every signal, so
-//! that the host's handlers run on the host's threads.
+//! The runtime is made when the first client is. Its threads block every signal, so that the host's handlers run on the
+//! host's threads. It stays when the last client goes, for the next one; [`wind_down`] ends it for hosts that want no
+//! thread left behind.
 //!
 //! A fork copies the memory and only the forking thread: runtime, pool threads and whoever held a lock are gone.
 //! Each process of a line of forks is therefore a *generation*. Clients remember theirs and refuse every call in a
 //! later one; whatever is shared has one cell for each generation, so that a child never waits for a lock that nobody
 //! is left to release.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant as Moment};
 
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::time::{clock_gettime, ClockId};
 use once_cell::sync::OnceCell;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use remqtt_proto::{Error, ErrorCode, Instant};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::dispatch;
+use crate::pool::Crew;
 
 /// Forks in one line of descent after which no client can be made.
 const GENERATIONS: usize = 64;
 
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
-static RUNTIME: PerGeneration<Runtime> = PerGeneration::new();
+static HOUSE: PerGeneration<House> = PerGeneration::new();
+
+/// What the clients of one process live in.
+#[derive(Default)]
+struct House {
+    rooms: Mutex<Rooms>,
+    left: Condvar,
+}
+
+#[derive(Default)]
+struct Rooms {
+    runtime: Option<Runtime>,
+    crews: Vec<Weak<Crew>>,
+    /// Clients that are not closed.
+    open: usize,
+    /// Closed clients and connections whose last bytes are on their way.
+    leaving: usize,
+}
 
 /// Must run in the child of a fork, before any other call of this library there (`pthread_atfork` is the place).
 /// Clients of the parent refuse every call with `Forked` from then on; new ones can be made.
@@ -40,14 +65,123 @@ pub fn now() -> Instant {
     time.map_or(Instant(0), |time| Instant(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64))
 }
 
+/// Ends the library's threads if every client is closed, and waits for them up to `timeout`. For programs that must
+/// leave no thread behind, before `exit` or under a leak checker. False: a client is open, a callback is still running,
+/// or this is one. The next client makes new threads.
+pub fn wind_down(timeout: Duration) -> bool {
+    let deadline = Moment::now() + timeout;
+    let Ok(house) = HOUSE.get_or_try_init(|| Ok(House::default())) else { return false };
+    if dispatch::inside_callback() || Handle::try_current().is_ok() {
+        return false;
+    }
+    let mut rooms = house.rooms.lock();
+    let crews: Vec<_> = rooms.crews.iter().filter_map(Weak::upgrade).collect();
+    while rooms.open == 0 && rooms.leaving > 0 {
+        if house.left.wait_until(&mut rooms, deadline).timed_out() {
+            return false;
+        }
+    }
+    if rooms.open > 0 || !MutexGuard::unlocked(&mut rooms, || crews.iter().all(|crew| crew.retire(deadline)))
+    {
+        return false;
+    }
+    // A client may have come while the lock was open.
+    let runtime = if rooms.open == 0 { rooms.runtime.take() } else { return false };
+    drop(rooms);
+    if let Some(runtime) = runtime {
+        runtime.shutdown_timeout(deadline.saturating_duration_since(Moment::now()));
+    }
+    // It may have been making a thread.
+    crews.iter().all(|crew| crew.retire(deadline))
+}
+
 /// The runtime of this process.
-pub(crate) fn runtime() -> Result<&'static Runtime, Error> {
-    RUNTIME.get_or_try_init(|| {
-        masked(&SigSet::all(), || {
-            Builder::new_multi_thread().worker_threads(1).thread_name("remqtt-io").enable_all().build()
-        })
-        .map_err(|error| Error::new(ErrorCode::Resource, format!("no I/O threads: {error}")))
-    })
+pub(crate) fn runtime() -> Result<Handle, Error> {
+    let house = HOUSE.get_or_try_init(|| Ok(House::default()))?;
+    handle(&mut house.rooms.lock())
+}
+
+fn handle(rooms: &mut Rooms) -> Result<Handle, Error> {
+    if let Some(runtime) = &rooms.runtime {
+        return Ok(runtime.handle().clone());
+    }
+    let made = masked(&SigSet::all(), || {
+        Builder::new_multi_thread().worker_threads(1).thread_name("remqtt-io").enable_all().build()
+    });
+    let made = made.map_err(|error| Error::new(ErrorCode::Resource, format!("no I/O threads: {error}")))?;
+    Ok(rooms.runtime.insert(made).handle().clone())
+}
+
+/// Lets [`wind_down`] know of a crew.
+pub(crate) fn enrol(crew: &Arc<Crew>) {
+    if let Ok(house) = HOUSE.get_or_try_init(|| Ok(House::default())) {
+        house.rooms.lock().crews.push(Arc::downgrade(crew));
+    }
+}
+
+/// Somebody whom [`wind_down`] must respect: a client, or the last bytes of a connection.
+pub(crate) struct Presence {
+    house: &'static House,
+    stage: Mutex<Stage>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Leaving,
+    Gone,
+}
+
+impl Presence {
+    /// An open client, and the runtime for it.
+    pub(crate) fn open() -> Result<(Presence, Handle), Error> {
+        let house = HOUSE.get_or_try_init(|| Ok(House::default()))?;
+        let mut rooms = house.rooms.lock();
+        let handle = handle(&mut rooms)?;
+        rooms.open += 1;
+        Ok((Presence { house, stage: Mutex::new(Stage::Open) }, handle))
+    }
+
+    /// The presence of last bytes beside this client.
+    pub(crate) fn lingering(&self) -> Presence {
+        self.house.rooms.lock().leaving += 1;
+        Presence { house: self.house, stage: Mutex::new(Stage::Leaving) }
+    }
+
+    /// It was asked to go.
+    pub(crate) fn leave(&self) {
+        self.advance(Stage::Leaving);
+    }
+
+    /// It needs no thread any more.
+    pub(crate) fn gone(&self) {
+        self.advance(Stage::Gone);
+    }
+
+    fn advance(&self, to: Stage) {
+        let mut stage = self.stage.lock();
+        let mut rooms = self.house.rooms.lock();
+        match (*stage, to) {
+            (Stage::Open, Stage::Leaving | Stage::Gone) => rooms.open -= 1,
+            (Stage::Leaving, Stage::Gone) => rooms.leaving -= 1,
+            _ => return,
+        }
+        *stage = to;
+        rooms.leaving += usize::from(to == Stage::Leaving);
+        self.house.left.notify_all();
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.gone();
+    }
+}
+
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presence").finish_non_exhaustive()
+    }
 }
 
 /// Runs `action` under this signal mask; threads that it starts inherit the mask.

@@ -18,7 +18,7 @@ use remqtt_proto::{
 
 use crate::dispatch::{self, Inbox};
 use crate::ledger::Ledger;
-use crate::runtime::generation;
+use crate::runtime::{generation, Presence};
 
 /// Outages that are remembered.
 const TIMELINE: usize = 64;
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     /// Operations were completed, or the state changed.
     changed: Condvar,
     pub(crate) inbox: Inbox,
+    pub(crate) presence: Presence,
 }
 
 /// Everything under the mutex.
@@ -74,7 +75,7 @@ pub(crate) struct Report {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options) -> Shared {
+    pub(crate) fn new(options: Options, presence: Presence) -> Shared {
         let inbox = Inbox::new(options.receive_buffer);
         Shared {
             generation: generation(),
@@ -97,6 +98,7 @@ impl Shared {
             }),
             changed: Condvar::new(),
             inbox,
+            presence,
         }
     }
 
