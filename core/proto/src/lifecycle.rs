@@ -7,7 +7,7 @@ use crate::engine::{Engine, Output, State};
 use crate::error::{Error, ErrorCode, Next};
 use crate::event::{Connected, Disconnected, Event, SessionState};
 use crate::link::{Link, LinkPhase};
-use crate::options::LostPublishes;
+use crate::options::{LostPublishes, LostSubscriptions};
 use crate::session::Held;
 use crate::time::Instant;
 use crate::timeline::Mark;
@@ -86,6 +86,7 @@ impl Engine {
             self.farewell = farewell;
         }
         if let Some(link) = self.drop_link() {
+            self.session.doubtful |= link.is_unanswered();
             self.outputs.push_back(Output::Hangup(link.attempt));
         }
     }
@@ -193,8 +194,16 @@ impl Engine {
         // The session of another client identifier is not ours, even if the server has one.
         let held = self.session.held.as_ref();
         let other = held.is_some_and(|held| held.client_id != link.announced.client_id);
+        let doubtful = std::mem::take(&mut self.session.doubtful);
+        self.session.inbound.doubt(doubtful);
         if session_present && !other {
-            return (SessionState::Resumed, flights.len(), 0);
+            // Subscribing twice costs a packet, and being deaf costs every message.
+            let restored = !doubtful && self.session.subscriptions.is_restored_fully();
+            let restoring = match restored {
+                true => 0,
+                false => self.session.subscriptions.session_lost(LostSubscriptions::Restore),
+            };
+            return (SessionState::Resumed, flights.len(), restoring);
         }
         let expected = held.is_some_and(|held| held.kept) && !other && !link.announced.clean_start;
         let session = if expected { SessionState::Lost } else { SessionState::New };
@@ -233,6 +242,7 @@ impl Engine {
     pub(crate) fn lose_link(&mut self, now: Instant, end: End) {
         let Some(mut link) = self.drop_link() else { return };
         let was_connected = link.is_live();
+        self.session.doubtful |= link.is_unanswered() && !end.from_server;
         if end.hang_up {
             if was_connected {
                 self.farewell = std::mem::take(&mut link.control);

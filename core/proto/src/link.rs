@@ -199,6 +199,11 @@ impl Link {
         self.stable_at = Some(now + options.stable_after);
     }
 
+    /// The CONNECT has left and nobody knows what became of it.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.phase == LinkPhase::Greeting && self.control.is_empty()
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.phase, LinkPhase::Live | LinkPhase::Leaving(..))
     }

@@ -59,13 +59,17 @@ pub(crate) enum Release {
 pub(crate) struct Inbound {
     entries: BTreeMap<u16, Entry>,
     serial: u32,
+    /// The server may have begun a new session unseen, which knows nothing of the entries from before.
+    doubtful: bool,
 }
 
 impl Inbound {
     pub(crate) fn arrive(&mut self, identifier: u16, qos: QoS, dup: bool) -> Arrival {
         if let Some(entry) = self.entries.get_mut(&identifier) {
-            // A QoS 2 identifier stays taken until PUBREL, whatever DUP says; some servers resend without it.
-            if entry.qos == qos && (dup || qos == QoS::ExactlyOnce) {
+            // A QoS 2 identifier stays taken until PUBREL, whatever DUP says; some servers resend without it. Where
+            // the session is in doubt DUP decides: to take a new message for an old one would lose it.
+            let in_doubt = self.doubtful && !entry.on_link;
+            if entry.qos == qos && (dup || (qos == QoS::ExactlyOnce && !in_doubt)) {
                 let known_here = std::mem::replace(&mut entry.on_link, true);
                 let delivery = Delivery { packet_identifier: identifier, serial: entry.serial };
                 return match entry.stage {
@@ -126,6 +130,11 @@ impl Inbound {
         for entry in self.entries.values_mut() {
             entry.on_link = false;
         }
+    }
+
+    /// A new link; whether the session that it resumes is surely ours.
+    pub(crate) fn doubt(&mut self, doubtful: bool) {
+        self.doubtful = doubtful;
     }
 
     /// The server forgot the session: the same identifier is a new message now.

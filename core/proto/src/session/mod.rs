@@ -30,6 +30,9 @@ pub(crate) struct Session {
     pub(crate) inbound: Inbound,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) held: Option<Held>,
+    /// A CONNECT left and its CONNACK never came: the server may have begun a new session that the next CONNACK
+    /// calls present.
+    pub(crate) doubtful: bool,
     /// The clean start that was asked for has been done; on MQTT 5 it is not repeated.
     pub(crate) started_clean: bool,
 }
@@ -42,6 +45,7 @@ impl Session {
             inbound: Inbound::default(),
             subscriptions: Subscriptions::default(),
             held: None,
+            doubtful: false,
             started_clean: false,
         }
     }

@@ -75,9 +75,10 @@ pub(crate) struct Subscriptions {
     claims: Vec<Claim>,
     /// Not sent on this link, in call order.
     pub(crate) waiting: VecDeque<Request>,
-    /// Sent on this link and not answered, by identifier; the number keeps the order of sending.
-    asked: BTreeMap<u16, (u64, Request)>,
-    /// Restorations among both.
+    /// Sent on this link and not answered, by identifier.
+    asked: BTreeMap<u16, Request>,
+    /// Restorations among both. What is left of it when a link is lost must be restored on the next one, whether
+    /// the server has a session then or not.
     restoring: usize,
 }
 
@@ -200,19 +201,18 @@ impl Subscriptions {
     }
 
     pub(crate) fn sent(&mut self, identifier: u16, request: Request) {
-        self.order += 1;
-        self.asked.insert(identifier, (self.order, request));
+        self.asked.insert(identifier, request);
     }
 
     /// How many filters the request under this identifier asked for, and whether it is a SUBSCRIBE.
     pub(crate) fn asked(&self, identifier: u16) -> Option<(usize, bool)> {
-        let (_, request) = self.asked.get(&identifier)?;
+        let request = self.asked.get(&identifier)?;
         Some((request.filters(), matches!(request.kind, RequestKind::Subscribe(_))))
     }
 
     /// The server answered this request. Claims may be settled now.
     pub(crate) fn answered(&mut self, identifier: u16, codes: &[u8]) -> Option<Request> {
-        let (_, request) = self.asked.remove(&identifier)?;
+        let request = self.asked.remove(&identifier)?;
         self.restoring -= usize::from(request.ticket.is_none());
         if let RequestKind::Subscribe(subscriptions) = &request.kind {
             for (subscription, code) in subscriptions.iter().zip(codes) {
@@ -278,27 +278,21 @@ impl Subscriptions {
         }
     }
 
-    /// The link is gone: what was asked and not answered waits again, before what waits already. Gives the
-    /// identifiers that are free now. Restorations are dropped: the next CONNACK decides about them.
+    /// The link is gone: what was asked and not answered waits again, everything in the order of the calls. Gives the
+    /// identifiers that are free now. Restorations are dropped, to be made anew after the next CONNACK.
     pub(crate) fn link_lost(&mut self) -> Vec<u16> {
         self.end_claims();
-        let mut asked: Vec<(u64, Request)> = Vec::new();
-        let mut freed = Vec::new();
-        for (identifier, entry) in std::mem::take(&mut self.asked) {
-            freed.push(identifier);
-            asked.push(entry);
-        }
-        asked.sort_unstable_by_key(|(order, _)| *order);
+        let (freed, asked): (Vec<u16>, Vec<Request>) = std::mem::take(&mut self.asked).into_iter().unzip();
         let claims = self.claims.drain(..).map(|claim| Request {
             ticket: Some(claim.ticket),
             kind: RequestKind::Subscribe(claim.subscriptions),
             properties: claim.properties,
         });
-        let asked = asked.into_iter().map(|(_, request)| request);
         let waiting = std::mem::take(&mut self.waiting);
-        let of_application = |request: &Request| request.ticket.is_some();
-        self.waiting = asked.chain(claims).chain(waiting).filter(of_application).collect();
-        self.restoring = 0;
+        let all = asked.into_iter().chain(claims).chain(waiting);
+        let mut requests: Vec<Request> = all.filter(|request| request.ticket.is_some()).collect();
+        requests.sort_by_key(|request| request.ticket); // a ticket is the number of its call
+        self.waiting = requests.into();
         freed
     }
 

@@ -71,6 +71,60 @@ fn the_session_of_another_client_identifier_is_not_resumed() {
     assert_eq!(bench.sent(), [0x34, 6, 0, 1, b't', 0, 1, b'p'], "a new PUBLISH, no PUBREL");
 }
 
+/// Subscribed, with a QoS 2 message received; then a CONNECT whose CONNACK never comes.
+fn unanswered_connect() -> Bench {
+    let mut bench = connected();
+    bench.command(Command::Subscribe(1, filter("f"), Default::default()));
+    bench.sent();
+    bench.receive(&[0x90, 3, 0, 1, 1]);
+    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'p']);
+    bench.cut();
+    bench.link_up();
+    bench.cut();
+    bench.command(Command::ReconnectNow);
+    bench.link_up();
+    bench
+}
+
+#[test]
+fn a_session_that_may_have_begun_with_an_unanswered_connect_gets_the_subscriptions_again() {
+    let mut bench = unanswered_connect();
+    bench.receive(&CONNACK_PRESENT);
+    assert_eq!(bench.sent(), [0x82, 6, 0xFF, 0xFF, 0, 1, b'f', 1]);
+    bench.receive(&[0x90, 3, 0xFF, 0xFF, 1]);
+    bench.cut();
+    bench.command(Command::ReconnectNow);
+    bench.link_up();
+    bench.receive(&CONNACK_PRESENT);
+    assert_eq!(bench.sent(), [], "no doubt about this one");
+}
+
+#[test]
+fn a_session_that_may_have_begun_with_an_unanswered_connect_loses_no_new_message() {
+    let mut bench = unanswered_connect();
+    bench.receive(&CONNACK_PRESENT);
+    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'q']);
+    assert_eq!(messages(&bench), 2);
+    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'q']);
+    assert_eq!(messages(&bench), 2, "on one link there is no doubt");
+}
+
+#[test]
+fn a_refusal_is_an_answer_and_leaves_no_doubt_about_the_session() {
+    let mut bench = unanswered_connect();
+    bench.receive(&CONNACK_NEW);
+    bench.sent();
+    bench.receive(&[0x90, 3, 0xFF, 0xFF, 1]);
+    bench.cut();
+    bench.command(Command::ReconnectNow);
+    bench.link_up();
+    bench.receive(&[0x20, 2, 0, 3]);
+    bench.command(Command::ReconnectNow);
+    bench.link_up();
+    bench.receive(&CONNACK_PRESENT);
+    assert_eq!(bench.sent(), []);
+}
+
 #[test]
 fn a_session_that_was_to_end_with_its_connection_is_not_reported_lost() {
     let mut bench = connected_with(Options { session_expiry: 0, ..options_5() });

@@ -4,5 +4,7 @@
 mod bench;
 mod endings;
 mod links;
+mod random;
 mod requests;
+mod server;
 mod steps;

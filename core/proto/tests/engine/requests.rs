@@ -183,3 +183,38 @@ fn a_restoration_that_does_not_fit_one_packet_goes_in_order_in_several() {
     bench.give(Input::Timeout);
     assert_eq!(bench.engine.state(), State::Connected);
 }
+
+#[test]
+fn a_restoration_that_another_cut_prevents_is_made_on_the_next_link_although_the_new_session_is_present() {
+    let mut bench = connected();
+    subscribe(&mut bench, 1, "f");
+    bench.sent();
+    bench.receive(&[0x90, 3, 0, 1, 1]);
+    bench.cut();
+    bench.link_up();
+    bench.receive(&CONNACK_NEW);
+    bench.cut();
+    bench.command(Command::ReconnectNow);
+    bench.link_up();
+    bench.receive(&CONNACK_PRESENT);
+    assert_eq!(bench.sent(), [0x82, 6, 0xFF, 0xFF, 0, 1, b'f', 1]);
+}
+
+#[test]
+fn a_claim_that_a_cut_turns_into_a_request_keeps_its_place_before_a_later_unsubscribe() {
+    let mut bench = connected();
+    subscribe(&mut bench, 1, "f");
+    bench.sent();
+    bench.receive(&[0x90, 3, 0, 1, 1]);
+    bench.cut();
+    bench.link_up();
+    bench.receive(&CONNACK_NEW);
+    subscribe(&mut bench, 2, "f");
+    bench.command(Command::Unsubscribe(3, vec![ByteString::from("f")], Properties::new()));
+    bench.sent();
+    bench.cut();
+    bench.command(Command::ReconnectNow);
+    bench.link_up();
+    bench.receive(&CONNACK_PRESENT);
+    assert_eq!(bench.sent(), [0x82, 6, 0, 2, 0, 1, b'f', 1, 0xA2, 5, 0, 3, 0, 1, b'f']);
+}
