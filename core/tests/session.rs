@@ -309,3 +309,25 @@ fn what_a_server_says_before_it_resets_the_connection_is_heard() {
     assert_eq!(events.message().publish.payload, b"last words"[..]);
     assert!(events.disconnected().error.unwrap().detail.contains("closed by the server"));
 }
+
+#[test]
+fn small_packets_of_a_server_without_nodelay_do_not_wait_for_delayed_acknowledgements() {
+    let peer = Peer::new();
+    let (client, _events) = start(peer.options());
+    let mut server = peer.welcome(false);
+    server.stream.set_nodelay(false).unwrap();
+    // The first answer of a pair leaves at once, the second only when TCP has acknowledged the first. A new
+    // connection acknowledges everything at once, so the early pairs do not count; a stall hits all the others.
+    let pairs = (0..30).map(|pair| {
+        client.publish(publish("t", QoS::AtLeastOnce, b"1")).unwrap();
+        client.publish(publish("t", QoS::AtLeastOnce, b"2")).unwrap();
+        (server.packet(), server.packet());
+        let begin = std::time::Instant::now();
+        server.send(&[0x40, 2, 0, 2 * pair + 1]);
+        server.send(&[0x40, 2, 0, 2 * pair + 2]);
+        client.flush(PATIENCE).unwrap();
+        begin.elapsed()
+    });
+    let quickest = pairs.skip(10).min().unwrap();
+    assert!(quickest < Duration::from_millis(30), "{quickest:?} at best");
+}
