@@ -2,6 +2,7 @@
 //! languages; here is what they cannot reach, and what must never come back.
 
 mod bench;
+mod cost;
 mod endings;
 mod links;
 mod random;
