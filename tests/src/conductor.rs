@@ -95,11 +95,11 @@ impl Stage for Conductor {
         }
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
+    fn send(&mut self, bytes: &[u8]) -> Outcome<bool> {
         if let Some(link) = &mut self.link {
             let _ = link.write_all(bytes); // a client that has hung up is seen by the next read
         }
-        Ok(())
+        Ok(true)
     }
 
     fn read(&mut self, within: Duration) -> Outcome<Read> {
@@ -118,6 +118,10 @@ impl Stage for Conductor {
             Err(error) if is_timeout(&error) => Ok(Read::Nothing),
             Err(_) => Ok(Read::Closed),
         }
+    }
+
+    fn unread(&mut self) -> Vec<u8> {
+        Vec::new()
     }
 
     fn cut(&mut self, orderly: bool) -> Outcome<()> {

@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod command;
 pub mod conductor;
 pub mod model;
+pub mod op;
 pub mod play;
 pub mod random;
 pub mod script;

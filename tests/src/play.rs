@@ -50,7 +50,7 @@ pub fn play(run: &Run, stage: &mut impl Stage, cut: Option<CutAt>) -> Report {
 pub(crate) struct Play<'a, S: Stage> {
     pub(crate) run: &'a Run,
     pub(crate) stage: &'a mut S,
-    cut: Option<CutAt>,
+    pub(crate) cut: Option<CutAt>,
     pub(crate) report: Report,
     /// Events that no `see` has taken.
     pub(crate) events: VecDeque<String>,
@@ -67,7 +67,7 @@ pub(crate) struct Play<'a, S: Stage> {
 }
 
 impl<'a, S: Stage> Play<'a, S> {
-    fn new(run: &'a Run, stage: &'a mut S, cut: Option<CutAt>) -> Self {
+    pub(crate) fn new(run: &'a Run, stage: &'a mut S, cut: Option<CutAt>) -> Self {
         let monitored = run.conforming && !stage.is_real();
         let model = Model::new(run.level, run.session_kept, &run.options, monitored);
         Play {
@@ -86,11 +86,17 @@ impl<'a, S: Stage> Play<'a, S> {
         }
     }
 
-    fn run(&mut self) -> Result<()> {
+    /// Gives the client its options.
+    pub(crate) fn configure(&mut self) -> Result<()> {
         for (key, value) in &self.run.options {
             let value = if value.is_empty() { "-" } else { value };
             self.stage.command(&format!("option {key} {value}"))?;
         }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.configure()?;
         for step in &self.run.steps {
             self.step(step).map_err(|error| format!("line {}: {}: {error}", step.line, step.text))?;
         }
@@ -276,6 +282,8 @@ impl<'a, S: Stage> Play<'a, S> {
 
     /// Turns to the next connection.
     pub(crate) fn accept(&mut self, within: Duration) -> Result<bool> {
+        let unread = self.stage.unread();
+        self.model.polled(&unread)?;
         if !self.stage.link(within)? {
             return Ok(false);
         }
@@ -352,7 +360,7 @@ impl<'a, S: Stage> Play<'a, S> {
         self.take_over()
     }
 
-    fn take_over(&mut self) -> Result<()> {
+    pub(crate) fn take_over(&mut self) -> Result<()> {
         self.serving = true;
         self.stage.refuse(false)?;
         self.stage.stall(false)?;
@@ -361,6 +369,8 @@ impl<'a, S: Stage> Play<'a, S> {
     }
 
     pub(crate) fn lose_link(&mut self, orderly: bool) -> Result<()> {
+        let unread = self.stage.unread();
+        self.model.polled(&unread)?;
         self.linked = false;
         self.inbox.clear();
         self.model.link_down();
@@ -448,23 +458,23 @@ impl<'a, S: Stage> Play<'a, S> {
         if let Some(packet) = &packet {
             self.model.will_send(packet);
         }
-        let sent = self.report.from_server;
+        let mut arriving = bytes;
+        let mut cut = false;
         if let Some(CutAt::FromServer(at)) = self.cut {
-            if sent + bytes.len() >= at {
-                let arrived = &bytes[..at - sent];
-                if let (Some(packet), true) = (&packet, arrived.len() == bytes.len()) {
-                    self.model.arrived(packet);
-                }
-                self.report.from_server = at;
-                self.stage.send(arrived)?;
-                return self.cut_and_take_over();
+            cut = self.report.from_server + bytes.len() >= at;
+            if cut {
+                arriving = &bytes[..at - self.report.from_server];
             }
         }
-        self.report.from_server += bytes.len();
-        if let Some(packet) = &packet {
-            self.model.arrived(packet);
+        self.report.from_server += arriving.len();
+        let heard = self.stage.send(arriving)? && arriving.len() == bytes.len();
+        if let Some(packet) = packet.filter(|_| heard) {
+            self.model.arrived(&packet);
         }
-        self.stage.send(bytes)
+        if cut {
+            self.cut_and_take_over()?;
+        }
+        Ok(())
     }
 
     fn cut_link(&mut self, cut: Cut) -> Result<()> {

@@ -24,10 +24,13 @@ pub trait Stage {
     fn event(&mut self, within: Duration) -> Outcome<Option<String>>;
     /// Waits until the client has made a connection after the present one, and turns to that.
     fn link(&mut self, within: Duration) -> Outcome<bool>;
-    /// Sends bytes to the client.
-    fn send(&mut self, bytes: &[u8]) -> Outcome<()>;
+    /// Sends bytes to the client. False: it has hung up, nobody hears them. On a real network nobody knows.
+    fn send(&mut self, bytes: &[u8]) -> Outcome<bool>;
     /// Takes what the client sent.
     fn read(&mut self, within: Duration) -> Outcome<Read>;
+    /// Takes what the client gave to the connection and the peer has not read, without asking for more: what a cut
+    /// swallows. Nothing on a real network, where nobody knows.
+    fn unread(&mut self) -> Vec<u8>;
     /// Ends the connection: orderly, or by a reset.
     fn cut(&mut self, orderly: bool) -> Outcome<()>;
     /// Refuses connections from now on, or accepts them again.

@@ -321,10 +321,13 @@ impl Stage for World {
         Ok(found.is_some())
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
+    fn send(&mut self, bytes: &[u8]) -> Outcome<bool> {
         match self.network.up {
-            Some(attempt) if self.pipes.len() == 1 => self.handle(Input::Received(attempt, bytes)),
-            _ => Ok(()), // the client has hung up: nobody hears it
+            Some(attempt) if self.pipes.len() == 1 => {
+                self.handle(Input::Received(attempt, bytes))?;
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -337,6 +340,10 @@ impl Stage for World {
             pipe.closed.then_some(Read::Closed)
         })?;
         Ok(read.unwrap_or(Read::Nothing))
+    }
+
+    fn unread(&mut self) -> Vec<u8> {
+        self.pipes.front_mut().map(|pipe| std::mem::take(&mut pipe.inbox)).unwrap_or_default()
     }
 
     fn cut(&mut self, orderly: bool) -> Outcome<()> {

@@ -222,6 +222,9 @@ impl Monitor {
             self.link.restore.remove(name);
             if packet.kind == Kind::Unsubscribe {
                 self.granted.remove(name);
+                // A SUBACK that is still to come grants what is not wanted any more.
+                let pending = self.link.requests.values_mut().flat_map(|(_, filters)| filters);
+                pending.filter(|filter| *filter == name).for_each(String::clear);
             }
         }
         self.link.requests.insert(id, (packet.kind == Kind::Subscribe, names));
@@ -265,7 +268,7 @@ impl Monitor {
             Kind::Suback | Kind::Unsuback => {
                 let Some((subscribe, filters)) = self.link.requests.remove(&id) else { return };
                 for (filter, code) in filters.into_iter().zip(packet.bytes("codes")) {
-                    if subscribe && *code < 0x80 {
+                    if subscribe && *code < 0x80 && !filter.is_empty() {
                         self.granted.insert(filter);
                     }
                 }
