@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod command;
 pub mod conductor;
+mod expect;
 pub mod model;
 pub mod op;
 pub mod play;

@@ -8,7 +8,7 @@ mod words;
 
 pub use step::{Action, Cut, Expr, Step};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -192,7 +192,7 @@ fn run(
         options: vec![("protocol_version".into(), variables["version"].clone())],
         steps: Vec::new(),
     };
-    let mut names = Vec::new();
+    let mut names = HashSet::new();
     unroll(script, &mut variables, &mut |number, line| {
         step::parse(number, line, &mut names, &mut run).map_err(|error| format!("{number}: {error}"))
     })?;

@@ -1,5 +1,6 @@
 //! One line of a script and what it means.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::words::{duration, literal, number, pair, split, text};
@@ -80,7 +81,7 @@ pub enum Action {
 }
 
 /// Reads one line into the run. `names` are those that `as` has introduced.
-pub(super) fn parse(line: usize, source: &str, names: &mut Vec<String>, run: &mut Run) -> Result<()> {
+pub(super) fn parse(line: usize, source: &str, names: &mut HashSet<String>, run: &mut Run) -> Result<()> {
     let mut words = split(source)?;
     if let [.., keyword, condition] = words.as_slice() {
         if keyword == "if" {
@@ -121,7 +122,7 @@ fn holds(condition: &str, run: &Run) -> Result<bool> {
 
 struct Words<'a> {
     words: Vec<String>,
-    names: &'a mut Vec<String>,
+    names: &'a mut HashSet<String>,
 }
 
 impl Words<'_> {
@@ -311,7 +312,7 @@ impl Words<'_> {
 
     fn reference(&self, value: &str) -> Option<Expr> {
         let (name, field) = value.split_once('.')?;
-        self.names.iter().any(|have| have == name).then(|| Expr::Field(name.into(), field.into()))
+        self.names.contains(name).then(|| Expr::Field(name.into(), field.into()))
     }
 
     fn hex(&mut self) -> Result<Vec<u8>> {
@@ -337,7 +338,7 @@ impl Words<'_> {
             return Err("as NAME".into());
         }
         let name = self.words.remove(at);
-        self.names.push(name.clone());
+        self.names.insert(name.clone());
         Ok(Some(name))
     }
 
