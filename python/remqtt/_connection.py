@@ -10,6 +10,7 @@ import time
 from threading import get_ident
 from typing import Any
 
+from . import _dispatch
 from ._events import CLOSED, CONNECTED, CONNECTING, STOPPED, WAITING, Events
 from .enums import LogLevel, MQTTErrorCode
 from .properties import Properties
@@ -92,8 +93,10 @@ class Connection(Events):
         """Connects again, to where connect() or connect_async() said. Raises OSError like connect()."""
         if not self._host:
             raise ValueError("Invalid host.")
-        if self._core.state() == WAITING:
-            # On its way back already: no need to wait for the next attempt, or to give up what was learned.
+        state = self._core.state()
+        lost = self._loss != MQTTErrorCode.MQTT_ERR_SUCCESS
+        if state in (CONNECTING, WAITING) or (state == CONNECTED and lost):
+            # On its way back already, or there without on_connect having said so yet: nothing to give up.
             self._core.reconnect_now()
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         return self._connect()
@@ -132,6 +135,7 @@ class Connection(Events):
         """
         if self._looping == "thread":
             return MQTTErrorCode.MQTT_ERR_INVAL
+        _dispatch.prepare()
         self._looping = "thread"
         self._core.dispatch(self)
         if self._pending_start:
@@ -351,6 +355,7 @@ class Connection(Events):
             self._core.flush(timeout)
         if self._ending:
             self._core.wait_state(STOPPED, timeout)
+        self._core.abandon()
 
     def _log_connect(self) -> None:
         if not self._logging:

@@ -26,9 +26,21 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 _exiting = False
 
 
-def start_thread(worker: _native.Worker) -> None:
-    """Called by the native module."""
-    threading.Thread(target=_work, args=(worker,), name="remqtt-callbacks", daemon=True).start()
+_spawner: int | None = None
+
+
+def prepare() -> None:
+    """Makes sure that the native module gets its threads in this process."""
+    global _spawner
+    if _spawner != os.getpid():
+        _spawner = os.getpid()
+        threading.Thread(target=_spawn, name="remqtt-spawner", daemon=True).start()
+
+
+def _spawn() -> None:
+    for worker in _native.Spawns():
+        threading.Thread(target=_work, args=(worker,), name="remqtt-callbacks", daemon=True).start()
+        del worker
 
 
 def _work(worker: _native.Worker) -> None:

@@ -215,11 +215,6 @@ def of(packet_type: int, pairs: Iterable[tuple[int, Any]]) -> Properties:
     return properties
 
 
-def of_publish(pairs: Iterable[tuple[int, Any]]) -> Properties:
-    """The properties of a message that arrived."""
-    return of(PacketTypes.PUBLISH, pairs)
-
-
 class VariableByteIntegers:
     """Variable byte integers, MQTT 5.0 section 1.5.5."""
 

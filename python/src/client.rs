@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use remqtt_core::generation;
 use remqtt_core::proto::wire;
 use remqtt_core::proto::Engine;
 use remqtt_core::{
@@ -28,6 +29,8 @@ type Filter = (String, i64, bool, bool, u8);
 pub(crate) struct Core {
     client: Client,
     inbox: Arc<Inbox>,
+    /// The process, in its line of forks, whose client this is.
+    generation: usize,
 }
 
 #[pymethods]
@@ -39,7 +42,7 @@ impl Core {
             all.set(key, value).map_err(raise)?;
         }
         let client = Client::new(all).map_err(raise)?;
-        let core = Core { client, inbox: Arc::default() };
+        let core = Core { client, inbox: Arc::default(), generation: generation() };
         core.note_options();
         Ok(core)
     }
@@ -174,14 +177,22 @@ impl Core {
         }
     }
 
+    /// The process ends: from now on only the operating system closes the connection, without a DISCONNECT.
+    fn abandon(&self) {
+        std::mem::forget(self.client.clone());
+    }
+
     /// Skips the wait before the next attempt.
     fn reconnect_now(&self) -> PyResult<()> {
         self.client.reconnect_now().map_err(raise)
     }
 
-    /// 0 stopped, 1 connecting, 2 connected, 3 waiting for the next attempt, 4 closed.
+    /// 0 stopped, 1 connecting, 2 connected, 3 waiting for the next attempt, 4 closed (or another process's).
     fn state(&self) -> i32 {
-        self.client.state() as i32
+        match self.generation == generation() {
+            true => self.client.state() as i32,
+            false => State::Closed as i32,
+        }
     }
 
     /// Waits for a state; false when it did not come in time.

@@ -23,6 +23,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::MQTTMessage>()?;
     module.add_class::<info::MQTTMessageInfo>()?;
     module.add_class::<pool::Worker>()?;
+    module.add_class::<pool::Spawns>()?;
     module.add_function(wrap_pyfunction!(pool::after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(client::check_filter, module)?)?;
     tables::export(module)

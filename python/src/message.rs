@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString};
 use remqtt_core::{Properties, QoS};
 
@@ -153,9 +152,7 @@ impl MQTTMessage {
     #[getter]
     fn properties(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         if let Lazy::Wire(wire) = &self.properties {
-            static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            let make = MAKE.import(py, "remqtt.properties", "of_publish")?;
-            self.properties = Lazy::Python(Some(make.call1((properties::show(py, wire)?,))?.unbind()));
+            self.properties = Lazy::Python(Some(properties::object(py, wire)?));
         }
         match &self.properties {
             Lazy::Python(Some(properties)) => Ok(Some(properties.clone_ref(py))),

@@ -1,8 +1,10 @@
 //! The pool whose threads Python makes: callbacks run on `threading.Thread`s, shared by all clients.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::LazyLock;
 
+use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 use remqtt_core::Pool;
 
@@ -41,18 +43,64 @@ impl Worker {
     }
 }
 
-/// The pool; the core keeps apart what belongs to a parent and to its forks.
-pub(crate) fn pool() -> &'static Pool {
-    static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(start_thread));
-    &POOL
+/// Iterates over the workers that want a thread. Python keeps one thread that starts the others: on a native thread,
+/// `threading.Thread.start` would have native frames below it when the interpreter ends.
+#[pyclass(frozen, module = "remqtt._native")]
+pub(crate) struct Spawns;
+
+#[pymethods]
+impl Spawns {
+    #[new]
+    fn new() -> Spawns {
+        Spawns
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> Option<Worker> {
+        let wanted = wanted()?;
+        let worker = py.detach(|| {
+            let mut workers = wanted.workers.lock();
+            loop {
+                match workers.pop_front() {
+                    Some(worker) => return worker,
+                    None => wanted.came.wait(&mut workers),
+                }
+            }
+        });
+        Some(Worker { worker })
+    }
 }
 
-fn start_thread(worker: remqtt_core::Worker) {
-    // A failure means that the process is ending or has no threads left: the worker is dropped, the core tries again.
-    let _ = Python::try_attach(|py| -> PyResult<()> {
-        py.import("remqtt._dispatch")?.getattr("start_thread")?.call1((Worker { worker },))?;
-        Ok(())
+/// Workers without a thread.
+struct Wanted {
+    workers: Mutex<VecDeque<remqtt_core::Worker>>,
+    came: Condvar,
+}
+
+/// Forks in one line of descent that the core can tell apart.
+const GENERATIONS: usize = 64;
+
+/// What this process wants; the lock of a parent must not matter to its child.
+fn wanted() -> Option<&'static Wanted> {
+    static WANTED: [Wanted; GENERATIONS] =
+        [const { Wanted { workers: Mutex::new(VecDeque::new()), came: Condvar::new() } }; GENERATIONS];
+    WANTED.get(remqtt_core::generation())
+}
+
+/// The pool; the core keeps apart what belongs to a parent and to its forks.
+pub(crate) fn pool() -> &'static Pool {
+    static POOL: LazyLock<Pool> = LazyLock::new(|| {
+        Pool::new(|worker| {
+            if let Some(wanted) = wanted() {
+                wanted.workers.lock().push_back(worker);
+                wanted.came.notify_one();
+            }
+        })
     });
+    &POOL
 }
 
 /// Must be called in the child of a fork before anything else of this module.

@@ -2,8 +2,9 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
-use remqtt_core::proto::PropertyKind;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use remqtt_core::proto::{PropertyKind, PropertyOwner};
 use remqtt_core::{ByteString, Bytes, Properties, PropertyId, PropertyValue};
 
 /// Reads such a list; `None` is the empty one.
@@ -69,4 +70,31 @@ pub(crate) fn show<'py>(py: Python<'py>, properties: &Properties) -> PyResult<Bo
         (*id as u8, value).into_pyobject(py)
     });
     PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?)
+}
+
+/// The `Properties` of a message, made without running Python code: the thread of a callback may be ended at any of
+/// Python's own instructions when the interpreter ends, and this is called by native code.
+pub(crate) fn object(py: Python<'_>, properties: &Properties) -> PyResult<Py<PyAny>> {
+    static TEMPLATE: PyOnceLock<(Py<PyType>, Py<PyDict>)> = PyOnceLock::new();
+    let (class, template) = TEMPLATE.get_or_try_init(py, || {
+        let class = py.import("remqtt.properties")?.getattr("Properties")?.cast_into::<PyType>()?;
+        let template = class.call1((PropertyOwner::Publish as u8,))?.getattr("__dict__")?;
+        Ok::<_, PyErr>((class.unbind(), template.cast_into::<PyDict>()?.unbind()))
+    })?;
+    let object = class.bind(py).call_method1("__new__", (class,))?;
+    let values = object.getattr("__dict__")?.cast_into::<PyDict>()?;
+    values.update(template.bind(py).as_mapping())?;
+    for (id, pair) in properties.iter().map(|(id, _)| *id).zip(show(py, properties)?) {
+        let value = pair.get_item(1)?;
+        match (id, values.get_item(id.row().name)?) {
+            (PropertyId::UserProperty | PropertyId::SubscriptionIdentifier, Some(several)) => {
+                several.cast_into::<PyList>()?.append(value)?;
+            }
+            (PropertyId::UserProperty | PropertyId::SubscriptionIdentifier, None) => {
+                values.set_item(id.row().name, PyList::new(py, [value])?)?;
+            }
+            _ => values.set_item(id.row().name, value)?,
+        }
+    }
+    Ok(object.unbind())
 }
