@@ -120,7 +120,7 @@ def _filter(topic: Any, options: Any) -> Filter:
 
 def _qos(qos: Any) -> int:
     if not isinstance(qos, int) or not 0 <= qos <= 2:
-        raise ValueError("Invalid QoS level.")
+        raise _refused("InvalidQoS", "Invalid QoS level.")
     return int(qos)
 
 
@@ -129,8 +129,15 @@ def check_filter(topic: Any) -> str:
     if isinstance(topic, bytes):
         topic = topic.decode("utf-8")
     if not isinstance(topic, str) or not topic:
-        raise ValueError("Invalid topic.")
+        raise _refused("InvalidFilter", "Invalid topic.")
     why = _native.check_filter(topic)
     if why is not None:
-        raise ValueError(f"Invalid subscription filter. ({why})")
+        raise _refused("InvalidFilter", f"Invalid subscription filter. ({why})")
     return topic
+
+
+def _refused(code: str, text: str) -> ValueError:
+    """Like the errors of the native module, with the name in the core's table as an attribute."""
+    error = ValueError(text)
+    error.__dict__["code"] = code
+    return error

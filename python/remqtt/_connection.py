@@ -47,6 +47,8 @@ class Connection(Events):
     _clean_session: bool | None = True
     _clean_start: bool | int = MQTT_CLEAN_START_FIRST_ONLY
     _connect_properties: Properties | None = None
+    #: Endpoint URLs in order of preference, instead of host and port.
+    _servers: list[str] | None = None
     _connect_timeout = 5.0
     #: Options set by the user win over what paho's arguments mean.
     _overrides: dict[str, str] | None = None
@@ -268,7 +270,7 @@ class Connection(Events):
             core.set_connect_properties([] if properties is None else properties._pairs())
         core.set_options({**options, **(self._overrides or {})})
         host = f"[{self._host}]" if ":" in self._host else self._host
-        core.set_servers([f"mqtt://{host}:{self._port}"])
+        core.set_servers(self._servers or [f"mqtt://{host}:{self._port}"])
 
     def _connect(self) -> MQTTErrorCode:
         self._leave_quietly()

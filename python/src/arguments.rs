@@ -1,9 +1,11 @@
 //! Arguments of publish and will, read as paho reads them.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyString};
-use remqtt_core::{ByteString, Bytes, QoS};
+use remqtt_core::{ByteString, Bytes, ErrorCode, QoS};
+
+use crate::error::refuse;
 
 /// The largest payload that fits a packet.
 const PAYLOAD_LIMIT: usize = 268_435_455;
@@ -15,16 +17,19 @@ pub(crate) fn topic(topic: Option<&Bound<'_, PyAny>>) -> PyResult<ByteString> {
         .cast::<PyString>()
         .map_err(|_| PyTypeError::new_err("topic must be a string"))?
         .to_cow()
-        .map_err(|_| PyValueError::new_err("Invalid topic."))?;
+        .map_err(|_| refuse(ErrorCode::InvalidTopic, "Invalid topic."))?;
     if text.contains(['+', '#']) {
-        return Err(PyValueError::new_err("Publish topic cannot contain wildcards."));
+        return Err(refuse(ErrorCode::InvalidTopic, "Publish topic cannot contain wildcards."));
     }
     Ok(ByteString::from(text.into_owned()))
 }
 
 /// 0, 1 or 2.
 pub(crate) fn qos(qos: i64) -> PyResult<QoS> {
-    u8::try_from(qos).ok().and_then(QoS::from_u8).ok_or_else(|| PyValueError::new_err("Invalid QoS level."))
+    u8::try_from(qos)
+        .ok()
+        .and_then(QoS::from_u8)
+        .ok_or_else(|| refuse(ErrorCode::InvalidQoS, "Invalid QoS level."))
 }
 
 /// Bytes as they are, text as UTF-8, numbers as their text, nothing as nothing.
@@ -42,7 +47,7 @@ pub(crate) fn payload(payload: Option<&Bound<'_, PyAny>>) -> PyResult<Bytes> {
         return Err(PyTypeError::new_err("payload must be a string, bytearray, int, float or None."));
     };
     if bytes.len() > PAYLOAD_LIMIT {
-        return Err(PyValueError::new_err("Payload too large."));
+        return Err(refuse(ErrorCode::PacketTooLarge, "Payload too large."));
     }
     Ok(bytes)
 }

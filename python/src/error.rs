@@ -5,10 +5,15 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use remqtt_core::{Error, ErrorCode, Who};
 
-/// The exception for an error that a call returns at once.
+/// The exception for an error that a call returns at once. Its attribute `code` is the name in the core's table.
 pub(crate) fn raise(error: Error) -> PyErr {
-    let text = error.to_string();
-    match error.code {
+    refuse(error.code, error.to_string())
+}
+
+/// The same with words of its own.
+pub(crate) fn refuse(code: ErrorCode, text: impl Into<String>) -> PyErr {
+    let text = text.into();
+    let error = match code {
         ErrorCode::InvalidArgument
         | ErrorCode::InvalidOption
         | ErrorCode::InvalidTopic
@@ -19,7 +24,10 @@ pub(crate) fn raise(error: Error) -> PyErr {
         ErrorCode::Timeout => PyTimeoutError::new_err(text),
         ErrorCode::Resource => PyOSError::new_err(text),
         _ => PyRuntimeError::new_err(text),
-    }
+    };
+    // Without the attribute it is the same exception.
+    let _ = Python::try_attach(|py| error.value(py).setattr("code", code.name()));
+    error
 }
 
 /// `(code, name, who, reason code or None, text)`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import shutil
@@ -133,10 +134,8 @@ class Proxy:
             for end in pair:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 # Wakes the thread that is reading from it, which close() alone does not.
-                try:
+                with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RD)
-                except OSError:
-                    pass
                 end.close()
         return len(pairs)
 

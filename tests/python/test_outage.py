@@ -88,7 +88,10 @@ class Script:
             self.next += 1
 
     def expect_messages(self, count: int) -> None:
-        """The last `count` messages, in order. Earlier ones may come again: their acknowledgement may be lost."""
+        """The last `count` messages, in order.
+
+        Earlier ones, whose acknowledgement was lost, may come again.
+        """
         fresh: list[int] = []
         while len(fresh) < count:
             word, number = self.line().split()
