@@ -1,6 +1,6 @@
 //! What idle connected clients cost: memory, threads, CPU.
 //!
-//! `cargo run --release --example idle -- [clients] [seconds]`
+//! `cargo run --release --example idle -- [clients] [seconds] [messages that each received before]`
 #![allow(clippy::unwrap_used)] // a tool: an error may end it
 
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ impl Handler for Ignore {
     }
 }
 
-fn connect(listener: &TcpListener, number: usize, peers: &mut Vec<TcpStream>) -> Client {
+fn connect(listener: &TcpListener, number: usize, messages: usize, peers: &mut Vec<TcpStream>) -> Client {
     let server = format!("mqtt://{}", listener.local_addr().unwrap());
     let options =
         Options { servers: vec![server], client_id: format!("c{number}").into(), ..Options::default() };
@@ -29,6 +29,15 @@ fn connect(listener: &TcpListener, number: usize, peers: &mut Vec<TcpStream>) ->
     let _ = stream.read(&mut [0; 256]).unwrap();
     stream.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
     client.wait_state(State::Connected, Duration::from_secs(10)).unwrap();
+    let mut burst = Vec::new();
+    for message in 0..messages {
+        let identifier = message as u16 + 1;
+        burst.extend_from_slice(b"\x32\x4D\0\x08bench/t1");
+        burst.extend_from_slice(&identifier.to_be_bytes());
+        burst.extend_from_slice(&[0; 1 + 64]);
+    }
+    stream.write_all(&burst).unwrap();
+    stream.read_exact(&mut vec![0; 4 * messages]).unwrap();
     peers.push(stream);
     client
 }
@@ -37,11 +46,13 @@ fn main() {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>().unwrap());
     let count = arguments.next().unwrap_or(1_000);
     let seconds = arguments.next().unwrap_or(10) as u64;
+    let messages = arguments.next().unwrap_or(0);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut peers = Vec::with_capacity(count + 1);
-    let first = connect(&listener, 0, &mut peers);
+    let first = connect(&listener, 0, messages, &mut peers);
     let (memory, _) = status();
-    let clients: Vec<Client> = (1..=count).map(|number| connect(&listener, number, &mut peers)).collect();
+    let clients: Vec<Client> =
+        (1..=count).map(|number| connect(&listener, number, messages, &mut peers)).collect();
     let (more, threads) = status();
     let cpu = cpu();
     std::thread::sleep(Duration::from_secs(seconds));
