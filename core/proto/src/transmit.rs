@@ -1,6 +1,7 @@
 //! Packets of ours: what the link owes first, then what was in flight, then what is new.
 
 use bytes::BytesMut;
+use std::collections::VecDeque;
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorCode};
@@ -18,6 +19,9 @@ const TRANSMIT_LIMIT: usize = 64 << 10;
 
 /// A buffer keeps its allocation for the next packets up to this size; an idle link keeps none.
 const CONTROL_KEPT: usize = 4 << 10;
+
+/// The same for the queue of acknowledgements, in entries.
+const OWED_KEPT: usize = 64;
 
 /// What became of the item at the cursor.
 enum Step {
@@ -70,6 +74,9 @@ impl Engine {
             let packet_identifier = delivery.packet_identifier;
             let ack = Ack { packet_identifier, reason_code, properties: Properties::new() };
             wire::encode_ack(link.version, kind, &ack, link.limits.maximum_packet_size, buffer);
+        }
+        if link.owed.capacity() > OWED_KEPT {
+            link.owed = VecDeque::new();
         }
     }
 
