@@ -59,8 +59,8 @@ pub type remqtt_state_fn = Option<
     unsafe extern "C" fn(user: *mut c_void, client: *mut remqtt_client, event: *const remqtt_state_event),
 >;
 
-/// Called when an outage is over: what had waited was sent and acknowledged. `outage` lives until the function
-/// returns.
+/// Called when an outage is over: what had waited was sent and acknowledged, or the connection was lost again (then
+/// REMQTT_MARK_DRAINED was not reached). `outage` lives until the function returns.
 pub type remqtt_recovered_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, client: *mut remqtt_client, outage: *const remqtt_outage)>;
 

@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* accept4 */
 #include "peer.h"
 
 #include <arpa/inet.h>
@@ -15,7 +15,7 @@ int peer_listen(uint16_t *port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(bind(listener, (struct sockaddr *)&address, length) == 0);
     CHECK(listen(listener, 16) == 0);
     CHECK(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
@@ -25,7 +25,7 @@ int peer_listen(uint16_t *port)
 
 int peer_accept(int listener)
 {
-    return accept(listener, NULL, NULL);
+    return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
 static int read_all(int socket, uint8_t *into, size_t length)

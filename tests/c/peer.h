@@ -14,7 +14,7 @@ struct packet {
     uint8_t *body; /* malloc'd */
 };
 
-/* Listens on a free port of 127.0.0.1. */
+/* Listens on a free port of 127.0.0.1. No socket outlives an exec: a broker that inherits one keeps it open. */
 int peer_listen(uint16_t *port);
 int peer_accept(int listener);
 /* Reads a packet; the caller frees its body. */
