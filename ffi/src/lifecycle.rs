@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use remqtt_core::{Error, Reason, State};
+use remqtt_core::{Error, ErrorCode, Reason, State};
 
 use crate::arguments::{by_mut, by_ref, invalid};
 use crate::boundary::{boundary, status};
@@ -156,6 +156,17 @@ pub unsafe extern "C" fn remqtt_client_state(c: *const remqtt_client) -> i32 {
 pub unsafe extern "C" fn remqtt_client_reconnect_now(c: *mut remqtt_client) -> remqtt_status {
     // SAFETY: the header's rule for clients.
     status(|| unsafe { client(c) }?.core.reconnect_now())
+}
+
+/// Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must
+/// leave no thread behind, before exit() or under a leak checker; the next client makes new ones.
+/// REMQTT_E_TIMEOUT: a client is not closed, a callback is still running, or this is one. Any thread.
+#[no_mangle]
+pub extern "C" fn remqtt_wind_down(timeout_ms: u32) -> remqtt_status {
+    status(|| match remqtt_core::wind_down(milliseconds(timeout_ms)) {
+        true => Ok(()),
+        false => Err(Error::new(ErrorCode::Timeout, "a client is not closed or a callback is running")),
+    })
 }
 
 /// A time of the header.

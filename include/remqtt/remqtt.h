@@ -36,8 +36,8 @@
  * REMQTT_E_DEADLOCK there. A callback that takes long holds up nothing but the callbacks of its client: keep alive,
  * reconnecting and other clients go on. A callback must not leave by longjmp or by a C++ exception.
  *
- * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush and _dispatch wait, all of them for at most the
- * milliseconds that they are given (close: plus a stated grace).
+ * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush and _dispatch and remqtt_wind_down wait, all of them
+ * for at most the milliseconds that they are given (close: plus a stated grace).
  *
  * Structs that begin with `size_t size` grow by fields at their end. Start from the _INIT macro, which sets the
  * size. A library that is older than your header accepts the struct while its new fields are zero.
@@ -406,8 +406,8 @@ typedef struct {
 } remqtt_outage;
 
 /**
- * Called when an outage is over: what had waited was sent and acknowledged. `outage` lives until the function
- * returns.
+ * Called when an outage is over: what had waited was sent and acknowledged, or the connection was lost again (then
+ * REMQTT_MARK_DRAINED was not reached). `outage` lives until the function returns.
  */
 typedef void (*remqtt_recovered_fn)(void *user, remqtt_client *client, const remqtt_outage *outage);
 
@@ -1133,6 +1133,13 @@ int32_t remqtt_client_state(const remqtt_client *c);
  * REMQTT_E_CLOSED.
  */
 remqtt_status remqtt_client_reconnect_now(remqtt_client *c);
+
+/**
+ * Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must
+ * leave no thread behind, before exit() or under a leak checker; the next client makes new ones.
+ * REMQTT_E_TIMEOUT: a client is not closed, a callback is still running, or this is one. Any thread.
+ */
+remqtt_status remqtt_wind_down(uint32_t timeout_ms);
 
 /**
  * Publishes `payload` under `topic`, connected or not: what cannot be sent now is queued. Everything is copied.

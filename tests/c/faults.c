@@ -304,7 +304,7 @@ static void *use_until_closed(void *argument)
         event_add(&crowd->done, 1);
     }
     CHECK_STATUS(status, REMQTT_E_CLOSED);
-    CHECK_STATUS(remqtt_client_wait_state(crowd->client, REMQTT_STATE_CONNECTED, MINUTE_MS), REMQTT_E_CLOSED);
+    CHECK_OK(remqtt_client_wait_state(crowd->client, REMQTT_STATE_CLOSED, MINUTE_MS));
     return NULL;
 }
 

@@ -83,6 +83,11 @@ int main(int argc, char **argv)
         passed += (unsigned)ok;
         failed += (unsigned)!ok;
     }
+    /* Nothing of the library is left behind: no client, no thread, no byte. */
+    if (remqtt_wind_down(MINUTE_MS) != REMQTT_OK) {
+        printf("FAILED the_library_winds_down\n");
+        failed++;
+    }
     printf("%s: %u passed, %u failed\n", name ? name + 1 : argv[0], passed, failed);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
