@@ -66,7 +66,7 @@ void peer_expect(int socket, uint8_t type)
     struct packet packet = peer_read(socket);
     if (packet.first >> 4 != type) {
         fprintf(stderr, "wanted a packet of type %u, got %u\n", type, packet.first >> 4);
-        CHECK(!"the packet that was wanted");
+        test_fail(__FILE__, __LINE__, "the packet that was wanted came");
     }
     free(packet.body);
 }
@@ -169,6 +169,21 @@ void server_stop(struct server *server)
     }
     pthread_join(server->thread, NULL);
     close(server->listener);
+}
+
+struct server *server_new(unsigned echo_count, uint16_t *port)
+{
+    struct server *server = calloc(1, sizeof *server);
+    server->echo = echo_count;
+    server_start(server);
+    *port = server->port;
+    return server;
+}
+
+void server_delete(struct server *server)
+{
+    server_stop(server);
+    free(server);
 }
 
 remqtt_config *config_for(uint16_t port)

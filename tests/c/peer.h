@@ -2,11 +2,23 @@
 #ifndef PEER_H
 #define PEER_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <remqtt/remqtt.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The server below, for C++, which cannot read the rest. */
+struct server *server_new(unsigned echo, uint16_t *port);
+void server_delete(struct server *server);
+
+#ifdef __cplusplus
+}
+#else
+#include <stdatomic.h>
 
 struct packet {
     uint8_t first; /* type and flags; 0 when the connection has ended */
@@ -48,4 +60,5 @@ remqtt_config *config_for(uint16_t port);
 /* A started client of that config, which is freed. */
 remqtt_client *client_of(remqtt_config *config);
 
+#endif /* C */
 #endif

@@ -2,12 +2,15 @@
 #ifndef TEST_H
 #define TEST_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
 #include <remqtt/remqtt.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct test {
     const char *name;
@@ -34,11 +37,16 @@ void test_fail(const char *file, int line, const char *what);
 #define CHECK_OK(CALL) CHECK_STATUS(CALL, REMQTT_OK)
 void test_status(const char *file, int line, const char *what, remqtt_status got, remqtt_status wanted);
 
+enum { MINUTE_MS = 60000 };
+
+#ifdef __cplusplus
+}
+#else
+#include <stdatomic.h>
 /* Something to wait for. Every wait ends after a minute and is then a failure, however slow the machine is. */
 void event_add(atomic_uint *count, unsigned n);
 int event_wait(atomic_uint *count, unsigned at_least);
 #define CHECK_WAIT(COUNT, AT_LEAST) CHECK(event_wait(COUNT, AT_LEAST))
-
-enum { MINUTE_MS = 60000 };
+#endif
 
 #endif

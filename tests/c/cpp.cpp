@@ -1,0 +1,169 @@
+// remqtt.hpp: values, ownership, exceptions.
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#define REMQTT_EXCEPTIONS
+#include <remqtt/remqtt.hpp>
+
+#include "peer.h"
+#include "test.h"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A server, and a config for it.
+struct Scene {
+    explicit Scene(unsigned echo = 0) : server(server_new(echo, &port))
+    {
+        config.server("mqtt://127.0.0.1:" + std::to_string(port)).value();
+        config.set("protocol_version", "4").value();
+        config.reconnect(1ms, 50ms).value();
+    }
+    ~Scene() { server_delete(server); }
+    Scene(const Scene &) = delete;
+    Scene &operator=(const Scene &) = delete;
+
+    uint16_t port = 0;
+    struct server *server;
+    remqtt::Config config;
+};
+
+/// Waits a minute at most: what did not come by then ends the program.
+template <class T> T get(std::future<T> future)
+{
+    if (future.wait_for(std::chrono::milliseconds(MINUTE_MS)) != std::future_status::ready) {
+        test_fail(__FILE__, __LINE__, "what was waited for came");
+        std::abort();
+    }
+    return future.get();
+}
+template <class T> T get(std::promise<T> &promise) { return get(promise.get_future()); }
+
+TEST(a_failure_carries_its_words)
+{
+    remqtt::Config config;
+    auto refused = config.set("keepalife", "1");
+    CHECK(!refused && refused.error().status == REMQTT_E_INVALID_OPTION && !refused.error().is_retriable());
+    CHECK(refused.error().text.find("keepalife") != std::string::npos && refused.error().text.back() != '\0');
+    bool thrown = false;
+    try {
+        refused.value();
+    } catch (const remqtt::Exception &exception) {
+        thrown = exception.error.status == REMQTT_E_INVALID_OPTION && std::string(exception.what()).size() > 10;
+    }
+    CHECK(thrown);
+}
+
+TEST(a_publish_gives_a_future_of_its_outcome)
+{
+    Scene scene;
+    remqtt::Client client = scene.config.client().value();
+    client.start().value();
+    remqtt::PublishOptions how;
+    how.qos = 2;
+    auto outcome = get(client.publish_future("a/b", "payload", how).value());
+    CHECK(outcome && outcome.token > 0 && outcome.text.empty());
+    CHECK(!client.publish_future("#", "payload", how));
+    CHECK(client.stats().value().published == 1 && client.timeline().empty());
+    client.close().value();
+    auto closed = client.publish("a", "b");
+    CHECK(!closed && closed.error().status == REMQTT_E_CLOSED);
+}
+
+TEST(messages_are_seen_kept_and_acknowledged)
+{
+    Scene scene(3);
+    std::promise<remqtt::Message> first;
+    std::promise<void> third;
+    std::atomic<int> count{ 0 };
+    scene.config.on_message([&](remqtt::ClientView, remqtt::MessageView message) {
+        int now = ++count;
+        if (now == 1) {
+            first.set_value(message.keep());
+            return remqtt::Ack::later;
+        }
+        if (now == 3) {
+            third.set_value();
+        }
+        return remqtt::Ack::now;
+    }).value();
+    remqtt::Client client = scene.config.client().value();
+    client.start().value();
+    std::promise<remqtt::Outcome> subscribed;
+    client.subscribe({ { "e", 1 } }, [&](const remqtt::Outcome &outcome) {
+        subscribed.set_value(outcome);
+    }).value();
+    CHECK(get(subscribed).codes == std::vector<uint8_t>{ 1 });
+    remqtt::Message message = get(first);
+    get(third);
+    CHECK(message.topic() == "e" && message.payload() == "hi" && message.qos() == 1 && !message.is_dup());
+    CHECK(message.properties().size() == 0);
+    remqtt::Message copy = message;
+    message = remqtt::Message();
+    CHECK(bool(copy.acknowledge()) && copy.topic() == "e");
+    client.close().value();
+}
+
+TEST(what_a_callback_holds_lives_until_its_last_call)
+{
+    Scene scene;
+    auto held = std::make_shared<int>(7);
+    std::weak_ptr<int> watched = held;
+    std::promise<void> gone;
+    scene.config.on_state([held = std::move(held), &gone](remqtt::ClientView, const remqtt_state_event &event) {
+        if (event.state == REMQTT_STATE_CLOSED) {
+            gone.set_value();
+        }
+    }).value();
+    remqtt::Client client = scene.config.client().value();
+    scene.config = remqtt::Config();
+    CHECK(!watched.expired());
+    remqtt::Client copy = client, moved = std::move(client);
+    CHECK(client.raw() == nullptr && copy.raw() == moved.raw());
+    copy = remqtt::Client();
+    moved = remqtt::Client();
+    get(gone);
+    while (!watched.expired()) { // the drop function follows the last call
+        std::this_thread::yield();
+    }
+}
+
+TEST(an_exception_in_a_callback_goes_to_its_handler)
+{
+    Scene scene(1);
+    std::promise<std::string> caught;
+    remqtt::on_exception = [&](std::exception_ptr exception) {
+        try {
+            std::rethrow_exception(exception);
+        } catch (const std::exception &error) {
+            caught.set_value(error.what());
+        }
+    };
+    scene.config.on_message([](remqtt::ClientView, remqtt::MessageView) { throw std::runtime_error("seven"); })
+        .value();
+    remqtt::Client client = scene.config.client().value();
+    client.start().value();
+    client.subscribe({ { "e", 1 } }).value();
+    CHECK(get(caught) == "seven");
+    client.close().value();
+    remqtt::on_exception = [](std::exception_ptr) { std::terminate(); };
+}
+
+TEST(properties_read_as_they_were_written)
+{
+    remqtt::Properties properties;
+    properties.number(0x02, 30).value();
+    properties.bytes(0x03, "text/plain").value();
+    properties.user("key", "value").value();
+    CHECK(!properties.number(0x7F, 1));
+    remqtt::PropertiesView view = properties;
+    CHECK(view.size() == 3 && view[0].number == 30 && view[1].value == "text/plain");
+    CHECK(view[2].id == 0x26 && view[2].key == "key" && view[2].value == "value");
+}
+
+} // namespace
