@@ -121,10 +121,7 @@ pub unsafe extern "C" fn remqtt_client_close(c: *mut remqtt_client, drain_timeou
         if client.poll {
             dispatch::until_ended(&client, milliseconds(REMQTT_CLOSE_GRACE_MS));
         }
-        client.wait_ended(milliseconds(REMQTT_CLOSE_GRACE_MS))?;
-        // The last client of a process takes the threads with it: leak checkers count what living ones own.
-        let _ = remqtt_core::wind_down(milliseconds(250));
-        Ok(())
+        client.wait_ended(milliseconds(REMQTT_CLOSE_GRACE_MS))
     })
 }
 
@@ -159,7 +156,8 @@ pub unsafe extern "C" fn remqtt_client_reconnect_now(c: *mut remqtt_client) -> r
 }
 
 /// Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must
-/// leave no thread behind, before exit() or under a leak checker; the next client makes new ones.
+/// leave no thread behind, before exit() or under a leak checker; the next client makes new ones. Meanwhile no other
+/// thread may make a client.
 /// REMQTT_E_TIMEOUT: a client is not closed, a callback is still running, or this is one. Any thread.
 #[no_mangle]
 pub extern "C" fn remqtt_wind_down(timeout_ms: u32) -> remqtt_status {
