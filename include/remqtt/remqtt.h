@@ -1136,7 +1136,8 @@ remqtt_status remqtt_client_reconnect_now(remqtt_client *c);
 
 /**
  * Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must
- * leave no thread behind, before exit() or under a leak checker; the next client makes new ones.
+ * leave no thread behind, before exit() or under a leak checker; the next client makes new ones. Meanwhile no other
+ * thread may make a client.
  * REMQTT_E_TIMEOUT: a client is not closed, a callback is still running, or this is one. Any thread.
  */
 remqtt_status remqtt_wind_down(uint32_t timeout_ms);
