@@ -253,9 +253,8 @@ static remqtt_bytes unhex(const char *word)
     size_t length = strcmp(word, "-") ? strlen(word) / 2 : 0;
     uint8_t *bytes = calloc(length + 1, 1);
     for (size_t i = 0; bytes && i < length; i++) {
-        unsigned byte = 0;
-        sscanf(word + 2 * i, "%2x", &byte);
-        bytes[i] = (uint8_t)byte;
+        const char pair[] = {word[2 * i], word[2 * i + 1], 0}; /* sscanf would measure the whole word every time */
+        bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
     }
     return remqtt_bytes_of(bytes, length);
 }
