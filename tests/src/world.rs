@@ -14,8 +14,8 @@ use remqtt_proto::{
 use crate::command::{refusal, Command, Names};
 use crate::stage::{Outcome, Read, Stage};
 
-/// More outputs than this for one input mean that the engine spins.
-const OUTPUTS: usize = 100_000;
+/// More timers than this in one wait mean that the engine spins.
+const TIMERS: usize = 100_000;
 
 /// A simulated client and network.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct World {
     /// When the last link went down, until the next dial.
     down_since: Option<Instant>,
     draining: bool,
+    /// Bytes that the engine got since its outputs were taken last.
+    received: usize,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +74,7 @@ impl World {
             application: Application::default(),
             down_since: None,
             draining: false,
+            received: 0,
         }
     }
 
@@ -97,11 +100,13 @@ impl World {
         if std::mem::replace(&mut self.draining, true) {
             return Ok(true); // an answer to an output: the loop that took the output goes on
         }
+        // An operation has one end, and a received packet, of two bytes at least, one consequence.
+        let bound = 100 + 2 * self.application.last_ticket as usize + std::mem::take(&mut self.received);
         let mut outputs = 0;
         while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
             outputs += 1;
             match output {
-                _ if outputs > OUTPUTS => return Err(format!("more than {OUTPUTS} outputs for one input")),
+                _ if outputs > bound => return Err(format!("more than {bound} outputs for one input")),
                 Output::Dial(attempt, _) => self.dial(attempt)?,
                 Output::Hangup(attempt) => self.hang_up(attempt)?,
                 Output::Event(event) => self.tell(&event)?,
@@ -117,8 +122,8 @@ impl World {
         }
         if let Some(since) = self.down_since.take() {
             let options = self.engine.as_ref().map_or(&self.options, Engine::options);
-            let bound = options.reconnect_max_delay.max(options.refused_min_delay) + Duration::from_millis(1);
-            if self.now.since(since) > bound.max(options.refused_min_delay * 2) {
+            let bound = options.reconnect_max_delay.max(options.refused_min_delay * 2);
+            if self.now.since(since) > bound {
                 return Err(format!("dialled {:?} after the link went down", self.now.since(since)));
             }
         }
@@ -291,7 +296,7 @@ impl World {
         mut done: impl FnMut(&mut World) -> Option<T>,
     ) -> Outcome<Option<T>> {
         let deadline = self.now + within;
-        for _ in 0..OUTPUTS {
+        for _ in 0..TIMERS {
             if let Some(value) = done(self) {
                 return Ok(Some(value));
             }
@@ -324,6 +329,7 @@ impl Stage for World {
     fn send(&mut self, bytes: &[u8]) -> Outcome<bool> {
         match self.network.up {
             Some(attempt) if self.pipes.len() == 1 => {
+                self.received += bytes.len();
                 self.handle(Input::Received(attempt, bytes))?;
                 Ok(true)
             }
