@@ -116,14 +116,14 @@ class Connection(Events):
             # paho sends what was published before the CONNACK at once; here it waits for the CONNACK.
             self._core.flush(_PATIENCE)
         self._log_disconnect(reasoncode, properties)
-        self._ending = True
+        self._ending, self._left = True, False
         self._core.stop(
             0 if reasoncode is None else reasoncode.value,
             None if properties is None else properties._pairs(),
         )
         if self._looping is None and not inside:
-            self._run_until(lambda: self._core.state() in (STOPPED, CLOSED), _PATIENCE)
-            self._run_once()
+            # No loop will do it: on_disconnect is called here.
+            self._run_until(lambda: self._left, _PATIENCE)
         return MQTTErrorCode.MQTT_ERR_NO_CONN if state == WAITING else MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def is_connected(self) -> bool:

@@ -15,6 +15,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from . import _native
+from ._events import show_exception
 
 if TYPE_CHECKING:
     from .client import Client
@@ -46,8 +47,14 @@ def _spawn() -> None:
 def _work(worker: _native.Worker) -> None:
     for events in worker:
         client = events.target
-        if client is not None:
-            client._drain(events)
+        try:
+            if client is not None:
+                client._drain(events)
+        except SystemExit:
+            # In a thread, that ends nothing but the callback.
+            pass
+        except BaseException as error:
+            show_exception(error)
         # Neither may be kept alive while this thread waits for the next turn.
         del client, events
 

@@ -95,6 +95,8 @@ class Events(Callbacks):
     _muted = 0
     #: The connection ends for good: no loop has anything to wait for then.
     _ending = False
+    #: The end that disconnect() asked for has come.
+    _left = False
     _looping: str | None = None
     #: loop_forever() raises the error of the first attempt.
     _raise_first = False
@@ -226,7 +228,7 @@ class Events(Callbacks):
             if self._muted:
                 self._muted = 0
             else:
-                self._loss = MQTTErrorCode.MQTT_ERR_NO_CONN
+                self._loss, self._left = MQTTErrorCode.MQTT_ERR_NO_CONN, True
                 self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [])
         elif not was_connected and error[1] in _NO_TRANSPORT:
             self._no_transport(error)

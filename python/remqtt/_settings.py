@@ -73,8 +73,9 @@ class Settings(Connection):
         self._core.clear_will()
         self._will = None
 
-    def username_pw_set(self, username: str | None, password: str | bytes | None = None) -> None:
+    def username_pw_set(self, username: str | bytes | None, password: str | bytes | None = None) -> None:
         """User name and password; the password may be any bytes. Counts from the next connection on."""
+        username = username.decode("utf-8") if isinstance(username, bytes) else username
         self._username = None if username is None else username.encode("utf-8")
         self._password = password.encode("utf-8") if isinstance(password, str) else password
         # MQTT 3.1.1 has no password without a user name; paho leaves it out on both versions.

@@ -192,8 +192,6 @@ class Client(Settings):
 
     def manual_ack_set(self, on: bool) -> None:
         """Whether messages are acknowledged by ack() instead of when their callback returns."""
-        if self._core.state() != STOPPED:
-            raise RuntimeError("updating manual_ack on established connection is not supported")
         self._core.set_options({"manual_ack": "true" if on else "false"})
 
     def message_callback_add(self, sub: str, callback: Callable[[Client, Any, MQTTMessage], None]) -> None:

@@ -136,7 +136,7 @@ impl Core {
     fn start_and_wait(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
         let before = self.client.stats();
         self.start()?;
-        let deadline = Instant::now() + Duration::from_secs_f64(timeout);
+        let deadline = Instant::now() + seconds(timeout);
         while Instant::now() < deadline {
             let stats = self.client.stats();
             let (state, attempts) = (self.client.state(), stats.connect_attempts - before.connect_attempts);
@@ -169,7 +169,7 @@ impl Core {
             && self.client.flush(Duration::ZERO).is_err_and(|error| error.code == ErrorCode::Timeout);
         let client = self.client.clone();
         let finish = move || {
-            let _ = client.flush(Duration::from_secs_f64(linger));
+            let _ = client.flush(seconds(linger));
             client.close();
         };
         if !pending || std::thread::Builder::new().name("remqtt-linger".to_owned()).spawn(finish).is_err() {
@@ -201,12 +201,12 @@ impl Core {
         let Some(state) = usize::try_from(state).ok().and_then(|at| states.get(at).copied()) else {
             return false;
         };
-        py.detach(|| self.client.wait_state(state, Duration::from_secs_f64(timeout))).is_ok()
+        py.detach(|| self.client.wait_state(state, seconds(timeout))).is_ok()
     }
 
     /// Waits until everything accepted is complete; false when the time is over before.
     fn flush(&self, py: Python<'_>, timeout: f64) -> bool {
-        py.detach(|| self.client.flush(Duration::from_secs_f64(timeout))).is_ok()
+        py.detach(|| self.client.flush(seconds(timeout))).is_ok()
     }
 
     /// Publishes; see Client.publish.
@@ -294,7 +294,7 @@ impl Core {
 
     /// The events that are there, waiting up to `timeout` seconds for the first; None when there are none.
     fn pull(&self, py: Python<'_>, timeout: f64) -> Option<Events> {
-        let batch = py.detach(|| self.client.pull(Duration::from_secs_f64(timeout)).detach());
+        let batch = py.detach(|| self.client.pull(seconds(timeout)).detach());
         (!batch.is_empty()).then(|| Events::new(batch, None, self.inbox.clone()))
     }
 
@@ -355,6 +355,11 @@ impl Core {
             State::Stopped | State::Waiting | State::Closed => false,
         }
     }
+}
+
+/// A time that Python gives; nonsense is none, and no wait is longer than a day.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or_default()
 }
 
 /// The message identifier of a ticket: it counts publishes, subscribes and unsubscribes as paho's does, and is the

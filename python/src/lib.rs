@@ -16,7 +16,8 @@ mod tables;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+/// Builds for free-threaded Python are another step: abi3 modules do not load there.
+#[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Core>()?;
     module.add_class::<events::Events>()?;

@@ -170,7 +170,7 @@ def test_user_data_reaches_every_callback(make: Any, broker: Broker) -> None:
 
 def test_credentials_and_will_are_in_the_connect(make: Any, peer: Peer) -> None:
     client = make(V1, client_id="me")
-    client.username_pw_set("user", b"\x00\xff")
+    client.username_pw_set(b"user", b"\x00\xff")
     client.will_set("w", payload="gone", qos=1, retain=True)
     client.connect("127.0.0.1", peer.port, keepalive=60)
     connect = peer.accept().packet()

@@ -6,7 +6,6 @@ import importlib
 from typing import Any
 
 import pytest
-
 import remqtt.client as mqtt
 from remqtt.exception import MalformedPacket, MQTTException
 from remqtt.matcher import MQTTMatcher
@@ -38,8 +37,10 @@ def test_every_constant_of_paho_is_there_with_its_value(module: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["MQTTErrorCode", "MQTTProtocolVersion", "CallbackAPIVersion", "MessageType", "LogLevel"]
-    + ["ConnackCode", "MessageState", "PahoClientMode"],
+    [
+        *("MQTTErrorCode", "MQTTProtocolVersion", "CallbackAPIVersion", "MessageType", "LogLevel"),
+        *("ConnackCode", "MessageState", "PahoClientMode"),
+    ],
 )
 def test_every_enum_has_pahos_members(name: str) -> None:
     theirs, ours = getattr(genuine("enums"), name), getattr(mqtt, name)
@@ -237,3 +238,12 @@ def test_both_generations_of_the_constructor_work(arguments: Any, keywords: Any,
 def test_the_version_1_api_is_supported_and_warns_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
     mqtt.Client(client_id="x", clean_session=False)
     assert list(recwarn) == []
+
+
+def test_help_shows_every_option_and_counter() -> None:
+    import remqtt
+
+    for module in (remqtt.options, remqtt.statistics):
+        for name, *_ in module.TABLE:
+            assert f"\n{name}" in (module.__doc__ or "")
+    assert mqtt.Client.publish.__doc__ and mqtt.MQTTMessage.__doc__ and mqtt.Client.on_message.__doc__
