@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use remqtt_proto::{
-    Attempt, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Outcome, Output,
+    Attempt, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Outcome, Output, State,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -206,7 +206,8 @@ impl Driver {
     fn receive(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
         let Link::Up(attempt, stream) = &mut self.link else { return false };
         let attempt = *attempt;
-        let paused = !self.shared.inbox.wants_more();
+        // A connection that is being made is always read: it would end at its timeout, over and over.
+        let paused = self.engine.state() == State::Connected && !self.shared.inbox.wants_more();
         if paused != self.reading_paused {
             self.reading_paused = paused;
             self.engine.handle(now, Input::ReadingPaused(paused));
@@ -428,7 +429,7 @@ async fn end(mut stream: TcpStream, rest: BytesMut) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use remqtt_proto::{Options, Properties, Publish, QoS, State};
+    use remqtt_proto::{Options, Properties, Publish, QoS};
 
     use super::*;
     use crate::client::Client;

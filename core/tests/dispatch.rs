@@ -346,6 +346,32 @@ fn a_client_that_is_behind_stops_reading_and_goes_on_when_it_has_caught_up() {
 }
 
 #[test]
+fn a_client_that_is_behind_comes_back_after_an_outage() {
+    let peer = Peer::new();
+    let client = Client::new(Options { receive_buffer: 100, ..peer.options() }).unwrap();
+    client.start().unwrap();
+    let mut server = peer.welcome(false);
+    server.send(&publish_bytes(0, "t", None, &[7; 100]));
+    // When this is complete, the message was read before it, and reading has stopped.
+    let first = client.publish(publish("t", QoS::AtLeastOnce, b"1")).unwrap();
+    server.expect(&publish_bytes(2, "t", Some(1), b"1"));
+    let pulled = client.pull(PATIENCE);
+    assert!(!pulled.is_empty());
+    pulled.put_back();
+    server.reset();
+    client.publish(publish("t", QoS::AtLeastOnce, b"2")).unwrap();
+    let mut server = peer.welcome(true);
+    server.expect(&publish_bytes(2 | 8, "t", Some(1), b"1"));
+    while let Some(event) = client.pull(PATIENCE).next() {
+        if matches!(event, Event::Message(_)) {
+            break;
+        }
+    }
+    server.send(&[0x40, 2, 0, first as u8]);
+    client.wait(first, PATIENCE).unwrap();
+}
+
+#[test]
 fn a_client_that_nobody_listens_to_keeps_no_endless_list_of_completions() {
     let peer = Peer::new();
     let client = Client::new(peer.options()).unwrap();
