@@ -27,7 +27,7 @@ setup:
 
 # The two bindings, optimised: what the tests, the demo and the benchmarks use is what ships.
 lib: setup
-	@$(QUIET) build-c $(CARGO) build --release -p remqtt-ffi
+	@$(QUIET) build-c $(CARGO) build --release -p remqtt -p remqtt-ffi
 	@ln -sf libremqtt.so $(TARGET)/release/$$(readelf -d $(TARGET)/release/libremqtt.so | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 python: setup
 	@if [ -f python/pyproject.toml ]; then $(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml; fi
@@ -40,7 +40,7 @@ test-python: python
 test-c: lib
 	@if [ -f tests/c/Makefile ]; then $(QUIET) test-c $(MAKE) -C tests/c test; fi
 test-readme: lib python
-	@if [ -f tests/readme.py ]; then $(QUIET) test-readme $(PY) tests/readme.py; fi
+	@if [ -f tests/readme.py ]; then $(QUIET) test-readme $(PY) tests/readme.py $(TARGET); fi
 
 check: setup
 	@$(QUIET) fmt $(CARGO) fmt --all --check
@@ -49,7 +49,7 @@ check: setup
 	@$(QUIET) pure-engine tests/pure_engine.sh
 	@$(QUIET) ruff .venv/bin/ruff check .
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
-	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/demo/*.py
+	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/demo/*.py tests/readme.py
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 

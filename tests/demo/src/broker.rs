@@ -45,9 +45,9 @@ pub(crate) fn free_port() -> io::Result<u16> {
         .ok_or_else(|| io::Error::other("no free loopback port"))
 }
 
-pub(crate) async fn start(which: Option<&str>) -> io::Result<Broker> {
+pub(crate) async fn start(which: Option<&str>, logs: &Path) -> io::Result<Broker> {
     match which {
-        None | Some("mosquitto") => mosquitto().await,
+        None | Some("mosquitto") => mosquitto(logs).await,
         Some("rumqttd") => rumqttd().await,
         Some(url) => {
             Ok(Broker { address: address(url)?, name: url.to_owned(), _process: None, _config: None })
@@ -66,7 +66,7 @@ fn address(url: &str) -> io::Result<String> {
     Ok(if rest.contains(':') { rest.to_owned() } else { format!("{rest}:1883") })
 }
 
-async fn mosquitto() -> io::Result<Broker> {
+async fn mosquitto(logs: &Path) -> io::Result<Broker> {
     let port = free_port()?;
     let path = std::env::temp_dir().join(format!("remqtt-demo-{}-{port}.conf", std::process::id()));
     let mut file = std::fs::File::create(&path)?;
@@ -75,12 +75,13 @@ async fn mosquitto() -> io::Result<Broker> {
     write!(
         file,
         "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n\
-         set_tcp_nodelay true\nlog_dest none\n"
+         set_tcp_nodelay true\nlog_dest stderr\n"
     )?;
+    let log = std::fs::File::create(logs.join("mosquitto.log"))?;
     // Debian keeps it where only root's PATH looks.
     let search = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/usr/local/sbin";
     let process = Guard::spawn(Path::new("mosquitto"), |command| {
-        command.env("PATH", search).arg("-c").arg(&config.0).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("PATH", search).arg("-c").arg(&config.0).stdout(Stdio::null()).stderr(log);
     })?;
     let address = format!("127.0.0.1:{port}");
     listening(&address).await?;

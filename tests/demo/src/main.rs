@@ -77,7 +77,7 @@ fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
 }
 
 async fn probe(arguments: &[String]) -> io::Result<ExitCode> {
-    let broker = broker::start(option(arguments, "--broker")).await?;
+    let broker = broker::start(option(arguments, "--broker"), &programs()?.logs).await?;
     let kept = judge(&broker).await?;
     Ok(ExitCode::from(if kept { 0 } else { 3 }))
 }
@@ -97,12 +97,12 @@ async fn judge(broker: &broker::Broker) -> io::Result<bool> {
 
 async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     let started = Instant::now();
-    let broker = broker::start(option(arguments, "--broker")).await?;
+    let programs = programs()?;
+    let broker = broker::start(option(arguments, "--broker"), &programs.logs).await?;
     judge(&broker).await?;
     let run = format!("remqtt-demo-{}", clock::now());
     let (proxies, state) = watch::channel(proxy::State::open());
     let mut subscribers = subscribers(arguments)?;
-    let programs = programs()?;
     for subscriber in &mut subscribers {
         let (address, tap) = (broker.address.clone(), subscriber.tap.clone());
         tokio::spawn(proxy::serve(subscriber.port, address, state.clone(), tap));
@@ -119,21 +119,16 @@ async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     );
     sleep(Duration::from_secs(1)).await;
 
-    let mut episodes = Vec::new();
+    let (mut episodes, mut rested) = (Vec::new(), Instant::now());
     for (number, fault) in outage::FAULTS.iter().enumerate() {
-        println!(
-            "[{:>5.1} s] {}/{} {}",
-            started.elapsed().as_secs_f64(),
-            number + 1,
-            outage::FAULTS.len(),
-            fault.name
-        );
-        let episode = outage::inject(fault, &proxies).await;
-        outage::settle(&subscribers, &source, &episode, Duration::from_secs(75)).await;
+        let episode = outage::inject(fault, &proxies, rested).await;
+        let seconds = started.elapsed().as_secs_f64();
+        println!("[{seconds:>5.1} s] {}/{} {} is over", number + 1, outage::FAULTS.len(), fault.name);
+        rested = outage::settle(&subscribers, &source, &episode, rested).await;
         episodes.push(episode);
     }
     source.stop.store(true, Ordering::Relaxed);
-    publisher.await.map_err(io::Error::other)??;
+    publisher.await.map_err(io::Error::other)?.map_err(|e| io::Error::other(format!("publisher: {e}")))?;
     drained(&subscribers, &source).await;
     let outcome = table::print(&subscribers, &episodes, &source);
     table::print_ratio(&subscribers, &episodes);

@@ -18,25 +18,25 @@ const COUNT: u64 = 10;
 const SILENCE: Duration = Duration::from_millis(300);
 
 pub(crate) async fn probe(address: &str) -> io::Result<Vec<Verdict>> {
-    let mut verdicts = Vec::new();
-    for (question, qos) in
-        [("QoS 1 resent after a reset with its identifier and DUP [MQTT-4.4.0-1]", 1), ("QoS 2 likewise", 2)]
-    {
-        verdicts.push(Verdict { question, answer: resend(address, qos).await.map_err(|e| e.to_string()) });
-    }
-    verdicts.push(Verdict {
-        question: "PUBREC in flight at a reset: no second PUBLISH under a new identifier",
-        answer: pubrec_then_reset(address).await.map_err(|e| e.to_string()),
-    });
-    verdicts.push(Verdict {
-        question: "a publisher's PUBREL after a reset is answered and its message delivered once",
-        answer: publisher_resumes(address).await.map_err(|e| e.to_string()),
-    });
-    verdicts.push(Verdict {
-        question: "5,000 messages queued while away come back complete, in order",
-        answer: queue(address, 5_000).await.map_err(|e| e.to_string()),
-    });
-    Ok(verdicts)
+    let (one, two, pubrec, publisher, queue) = tokio::join!(
+        resend(address, 1),
+        resend(address, 2),
+        pubrec_then_reset(address),
+        publisher_resumes(address),
+        queue(address, 5_000)
+    );
+    let answers = [
+        ("QoS 1 resent after a reset with its identifier and DUP [MQTT-4.4.0-1]", one),
+        ("QoS 2 likewise", two),
+        ("PUBREC in flight at a reset: no second PUBLISH under a new identifier", pubrec),
+        ("a publisher's PUBREL after a reset is answered and its message delivered once", publisher),
+        ("5,000 messages queued while away come back complete, in order", queue),
+    ];
+    let verdict = |(question, answer): (_, io::Result<()>)| Verdict {
+        question,
+        answer: answer.map_err(|e| e.to_string()),
+    };
+    Ok(answers.into_iter().map(verdict).collect())
 }
 
 fn name(question: &str) -> (String, String) {

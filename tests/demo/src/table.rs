@@ -49,7 +49,7 @@ pub(crate) fn print(subscribers: &[Subscriber], episodes: &[Episode], source: &S
         for (subscriber, counts) in subscribers.iter().zip(&counts) {
             let mut sum = Count::default();
             episodes.iter().zip(counts).filter(|(e, _)| e.name == name).for_each(|(_, c)| sum += *c);
-            outcome = outcome.max(row(subscriber, name, median(subscriber, episodes, name), sum));
+            outcome = outcome.max(row(subscriber, name, slowest(subscriber, episodes, name), sum));
         }
     }
     println!("(QoS 1 may double: at least once. \"not\": rode it out on the same connection.)");
@@ -85,7 +85,7 @@ fn number(ms: Option<f64>, none: &str) -> String {
     ms.map_or_else(|| none.to_owned(), |ms| format!("{ms:.1}"))
 }
 
-fn median(subscriber: &Subscriber, episodes: &[Episode], name: &str) -> Recovery {
+fn slowest(subscriber: &Subscriber, episodes: &[Episode], name: &str) -> Recovery {
     let (mut notice, mut first) = (Vec::new(), Vec::new());
     for (at, episode) in episodes.iter().enumerate().filter(|(_, e)| e.name == name) {
         let until = episodes.get(at + 1).map_or(u64::MAX, |next| next.start);
@@ -93,12 +93,11 @@ fn median(subscriber: &Subscriber, episodes: &[Episode], name: &str) -> Recovery
         notice.extend(recovery.notice_ms);
         first.extend(recovery.first_message_ms);
     }
-    Recovery { notice_ms: middle(notice), first_message_ms: middle(first) }
+    Recovery { notice_ms: largest(notice), first_message_ms: largest(first) }
 }
 
-fn middle(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+fn largest(values: Vec<f64>) -> Option<f64> {
+    values.into_iter().reduce(f64::max)
 }
 
 /// Losses belong to the episode in which the message was published, doubles to the one in which the second copy came. What
@@ -129,7 +128,7 @@ fn count(subscriber: &Subscriber, episodes: &[Episode], source: &Source) -> Vec<
 
 /// "remqtt is back N times sooner", for each pair of the same QoS; the smallest ratio is the one that counts.
 pub(crate) fn print_ratio(subscribers: &[Subscriber], episodes: &[Episode]) {
-    let reset = |s: &Subscriber| median(s, episodes, RESET).first_message_ms;
+    let reset = |s: &Subscriber| slowest(s, episodes, RESET).first_message_ms;
     let mut smallest: Option<(f64, String)> = None;
     for peer in subscribers.iter().filter(|s| s.library == Library::Paho) {
         for ours in subscribers.iter().filter(|s| s.library.ours() && s.qos == peer.qos) {
