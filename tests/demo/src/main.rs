@@ -110,7 +110,7 @@ async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     }
     subscribed(&subscribers, &programs.logs).await?;
     let source = Arc::<Source>::default();
-    let publisher = tokio::spawn(publisher::run(broker.address.clone(), run.clone(), source.clone()));
+    let mut publisher = tokio::spawn(publisher::run(broker.address.clone(), run.clone(), source.clone()));
     println!(
         "{} subscribers, {} messages a second, {} faults",
         subscribers.len(),
@@ -119,21 +119,34 @@ async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     );
     sleep(Duration::from_secs(1)).await;
 
-    let (mut episodes, mut rested) = (Vec::new(), Instant::now());
-    for (number, fault) in outage::FAULTS.iter().enumerate() {
-        let episode = outage::inject(fault, &proxies, rested).await;
-        let seconds = started.elapsed().as_secs_f64();
-        println!("[{seconds:>5.1} s] {}/{} {} is over", number + 1, outage::FAULTS.len(), fault.name);
-        rested = outage::settle(&subscribers, &source, &episode, rested).await;
-        episodes.push(episode);
-    }
+    let episodes = tokio::select! {
+        episodes = faults(&subscribers, &source, &proxies, started) => episodes,
+        early = &mut publisher => return Err(early.map_err(io::Error::other)?.err().unwrap_or(io::ErrorKind::Other.into())),
+    };
     source.stop.store(true, Ordering::Relaxed);
-    publisher.await.map_err(io::Error::other)?.map_err(|e| io::Error::other(format!("publisher: {e}")))?;
+    publisher.await.map_err(io::Error::other)??;
     drained(&subscribers, &source).await;
     let outcome = table::print(&subscribers, &episodes, &source);
     table::print_ratio(&subscribers, &episodes);
     println!("{:.0} s in all.", started.elapsed().as_secs_f64());
     Ok(if subscribers.iter().any(|s| s.library.ours()) { verdict(outcome) } else { ExitCode::SUCCESS })
+}
+
+async fn faults(
+    subscribers: &[Subscriber],
+    source: &Source,
+    proxies: &watch::Sender<proxy::State>,
+    started: Instant,
+) -> Vec<outage::Episode> {
+    let (mut episodes, mut rested) = (Vec::new(), Instant::now());
+    for (number, fault) in outage::FAULTS.iter().enumerate() {
+        let episode = outage::inject(fault, proxies, rested).await;
+        let seconds = started.elapsed().as_secs_f64();
+        println!("[{seconds:>5.1} s] {}/{} {} is over", number + 1, outage::FAULTS.len(), fault.name);
+        rested = outage::settle(subscribers, source, &episode, rested).await;
+        episodes.push(episode);
+    }
+    episodes
 }
 
 fn verdict(outcome: Outcome) -> ExitCode {

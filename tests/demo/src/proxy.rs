@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -131,10 +131,10 @@ async fn fill(port: u16) -> Vec<TcpStream> {
 }
 
 impl Line {
-    async fn carry(mut self, client: TcpStream) {
+    async fn carry(mut self, mut client: TcpStream) {
         let state = *self.state.borrow_and_update();
         if state.path == Path::Silent {
-            discard(client).await;
+            discard(&mut client).await;
             return;
         }
         let Ok(server) = TcpStream::connect(&self.upstream).await else { return };
@@ -151,24 +151,26 @@ impl Line {
             cut = cut(self.state, state.cuts) => Some(cut),
             () = async { tokio::join!(up.run(), down.run()); } => None,
         };
-        match cut {
-            Some(Cut::Reset) => {
-                for read in [&up.from, &down.from] {
-                    // Fails only on a socket that is gone already.
-                    let _ = SockRef::from(read.as_ref()).set_linger(Some(Duration::ZERO));
-                }
+        let (
+            Way { from: mut client_read, to: mut server_write, .. },
+            Way { from: mut server_read, to: mut client_write, .. },
+        ) = (up, down);
+        if cut == Some(Cut::Reset) {
+            for read in [&client_read, &server_read] {
+                // Fails only on a socket that is gone already.
+                let _ = SockRef::from(read.as_ref()).set_linger(Some(Duration::ZERO));
             }
-            Some(Cut::Orderly) => {
-                for write in [&mut up.to, &mut down.to] {
-                    let _ = write.shutdown().await;
-                }
-                // Unread bytes would turn the FIN into a reset.
-                let _ =
-                    timeout(Duration::from_secs(5), async { tokio::join!(up.drain(), down.drain()) }).await;
-            }
-            None => {}
+        } else {
+            tokio::join!(end(&mut client_read, &mut client_write), end(&mut server_read, &mut server_write));
         }
     }
+}
+
+/// Closes in order: FIN, then reads to the end, since unread bytes would turn the FIN into a reset.
+async fn end(read: &mut OwnedReadHalf, write: &mut OwnedWriteHalf) {
+    // A peer that is gone already has nothing to be told.
+    let _ = write.shutdown().await;
+    let _ = timeout(Duration::from_secs(5), discard(read)).await;
 }
 
 async fn cut(mut state: watch::Receiver<State>, cuts: u32) -> Cut {
@@ -178,9 +180,9 @@ async fn cut(mut state: watch::Receiver<State>, cuts: u32) -> Cut {
     }
 }
 
-async fn discard(mut client: TcpStream) {
-    let mut buffer = [0; 1024];
-    while matches!(client.read(&mut buffer).await, Ok(n) if n > 0) {}
+async fn discard(from: &mut (impl AsyncRead + Unpin)) {
+    let mut buffer = [0; 4096];
+    while matches!(from.read(&mut buffer).await, Ok(n) if n > 0) {}
 }
 
 /// One direction of one connection.
@@ -238,10 +240,5 @@ impl Way {
             next += timer;
         }
         sleep(next - tokio::time::Instant::now()).await;
-    }
-
-    async fn drain(&mut self) {
-        let mut buffer = vec![0; 4096];
-        while matches!(self.from.read(&mut buffer).await, Ok(n) if n > 0) {}
     }
 }
