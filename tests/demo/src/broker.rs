@@ -38,9 +38,13 @@ impl Drop for Scratch {
 /// A port outside the range that outgoing connections use: nobody takes it while a proxy refuses connections, and a client
 /// that dials it meanwhile cannot connect to itself.
 pub(crate) fn free_port() -> io::Result<u16> {
-    let start = 20_000 + (crate::clock::now() / 1000 % 11_000) as u16;
-    (start..32_000)
-        .chain(20_000..start)
+    free_port_after(20_000 + (crate::clock::now() / 1000 % 11_000) as u16)
+}
+
+/// The next one.
+pub(crate) fn free_port_after(port: u16) -> io::Result<u16> {
+    (port + 1..32_000)
+        .chain(20_000..=port)
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .ok_or_else(|| io::Error::other("no free loopback port"))
 }

@@ -7,6 +7,7 @@
 
 mod broker;
 mod child;
+mod client;
 mod clock;
 mod outage;
 mod packet;
@@ -16,7 +17,7 @@ mod publisher;
 mod raw;
 mod rumqttc_clients;
 mod rust_subscriber;
-mod subscriber;
+mod sink;
 mod table;
 mod tap;
 
@@ -31,8 +32,8 @@ use tokio::signal::unix::{signal, SignalKind};
 use tokio::sync::watch;
 use tokio::time::{sleep, Instant};
 
+use client::{Client, Library, Programs, Role};
 use publisher::Source;
-use subscriber::{Library, Programs, Subscriber};
 use table::Outcome;
 
 #[tokio::main]
@@ -102,39 +103,46 @@ async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     judge(&broker).await?;
     let run = format!("remqtt-demo-{}", clock::now());
     let (proxies, state) = watch::channel(proxy::State::open());
-    let mut subscribers = subscribers(arguments)?;
-    for subscriber in &mut subscribers {
-        let (address, tap) = (broker.address.clone(), subscriber.tap.clone());
-        tokio::spawn(proxy::serve(subscriber.port, address, state.clone(), tap));
-        subscriber.start(&programs, &run)?;
-    }
-    subscribed(&subscribers, &programs.logs).await?;
     let source = Arc::<Source>::default();
+    let mut clients = clients(arguments, &source)?;
+    for client in &mut clients {
+        if client.role == Role::Publisher {
+            sink::open(&broker.address, &client.topic(&run), client.report.clone()).await?;
+        }
+        tokio::spawn(proxy::serve(client.port, broker.address.clone(), state.clone(), client.tapped()));
+        client.start(&programs, &run)?;
+    }
+    ready(&clients, &programs.logs).await?;
     let mut publisher = tokio::spawn(publisher::run(broker.address.clone(), run.clone(), source.clone()));
     println!(
-        "{} subscribers, {} messages a second, {} faults",
-        subscribers.len(),
-        publisher::RATE,
-        outage::FAULTS.len()
+        "{} clients, {} messages a second to subscribers, 100 from publishers",
+        clients.len(),
+        publisher::RATE
     );
     sleep(Duration::from_secs(1)).await;
 
     let episodes = tokio::select! {
-        episodes = faults(&subscribers, &source, &proxies, started) => episodes,
+        episodes = faults(&clients, &proxies, started) => episodes,
         early = &mut publisher => return Err(early.map_err(io::Error::other)?.err().unwrap_or(io::ErrorKind::Other.into())),
     };
     source.stop.store(true, Ordering::Relaxed);
     publisher.await.map_err(io::Error::other)??;
-    drained(&subscribers, &source).await;
-    let outcome = table::print(&subscribers, &episodes, &source);
-    table::print_ratio(&subscribers, &episodes);
+    finished(&clients).await?;
+    drained(&clients).await;
+    let outcome = table::print(&clients, &episodes, &source);
+    table::print_ratio(&clients, &episodes);
+    let ids: Vec<String> = clients.iter().map(|client| client.client_id(&run)).collect();
+    let ours = clients.iter().any(|client| client.library.ours());
+    drop(clients);
+    for id in &ids {
+        probe::forget(&broker.address, id).await?;
+    }
     println!("{:.0} s in all.", started.elapsed().as_secs_f64());
-    Ok(if subscribers.iter().any(|s| s.library.ours()) { verdict(outcome) } else { ExitCode::SUCCESS })
+    Ok(if ours { verdict(outcome) } else { ExitCode::SUCCESS })
 }
 
 async fn faults(
-    subscribers: &[Subscriber],
-    source: &Source,
+    clients: &[Client],
     proxies: &watch::Sender<proxy::State>,
     started: Instant,
 ) -> Vec<outage::Episode> {
@@ -143,7 +151,7 @@ async fn faults(
         let episode = outage::inject(fault, proxies, rested).await;
         let seconds = started.elapsed().as_secs_f64();
         println!("[{seconds:>5.1} s] {}/{} {} is over", number + 1, outage::FAULTS.len(), fault.name);
-        rested = outage::settle(subscribers, source, &episode, rested).await;
+        rested = outage::settle(clients, &episode, rested).await;
         episodes.push(episode);
     }
     episodes
@@ -166,23 +174,35 @@ fn verdict(outcome: Outcome) -> ExitCode {
     }
 }
 
-fn subscribers(arguments: &[String]) -> io::Result<Vec<Subscriber>> {
+fn clients(arguments: &[String], source: &Arc<Source>) -> io::Result<Vec<Client>> {
     let only = option(arguments, "--only");
-    let mut subscribers: Vec<Subscriber> = Vec::new();
-    for library in [Library::RemqttPython, Library::RemqttC, Library::RemqttRust, Library::Paho] {
-        if only.is_some_and(|only| !library.name().contains(only)) {
-            continue;
+    let wanted = |client: &Client| match only {
+        Some(only) => client.name().contains(only),
+        // Beside the C library, which drives the same core, the table is long enough without Rust. paho-mqtt as a QoS 2
+        // publisher never returns from its first outage: it resends all it has at once, mosquitto closes a connection
+        // with more than 20 open, and so on; `--only 'paho-mqtt publisher'` shows it.
+        None => {
+            let endless =
+                client.library == Library::Paho && client.role == Role::Publisher && client.qos == 2;
+            client.library != Library::RemqttRust && !endless
         }
+    };
+    let mut port = broker::free_port()?;
+    let mut clients: Vec<Client> = Vec::new();
+    for library in [Library::RemqttPython, Library::RemqttC, Library::RemqttRust, Library::Paho] {
         for qos in [1, 2] {
-            let taken = |port| subscribers.iter().any(|s| s.port == port);
-            let mut port = broker::free_port()?;
-            while taken(port) {
-                port = broker::free_port()?;
-            }
-            subscribers.push(Subscriber::new(library, qos, port));
+            port = broker::free_port_after(port)?;
+            clients.push(Client::subscriber(library, qos, port, source.clone()));
         }
     }
-    Ok(subscribers)
+    for library in [Library::RemqttPython, Library::Paho] {
+        for qos in [1, 2] {
+            port = broker::free_port_after(port)?;
+            clients.push(Client::publisher(library, qos, port));
+        }
+    }
+    clients.retain(wanted);
+    Ok(clients)
 }
 
 fn programs() -> io::Result<Programs> {
@@ -193,21 +213,22 @@ fn programs() -> io::Result<Programs> {
     std::fs::create_dir_all(&logs)?;
     Ok(Programs {
         python: root.join(".venv/bin/python"),
-        script: root.join("tests/demo/subscriber.py"),
+        subscriber: root.join("tests/demo/subscriber.py"),
+        publisher: root.join("tests/demo/publisher.py"),
         c: built.join("demo-subscriber"),
         rust: here,
         logs,
     })
 }
 
-/// Waits until every subscription is granted: from then on every message counts.
-async fn subscribed(subscribers: &[Subscriber], logs: &Path) -> io::Result<()> {
+/// Waits until every subscription is granted and every publisher connected: from then on every message counts.
+async fn ready(clients: &[Client], logs: &Path) -> io::Result<()> {
     let end = Instant::now() + Duration::from_secs(20);
-    for subscriber in subscribers {
-        while !subscriber.report.lock().is_ok_and(|r| r.subscribed) {
-            if Instant::now() > end || subscriber.report.lock().is_ok_and(|r| r.ended) {
-                let name = subscriber.name();
-                return Err(io::Error::other(format!("{name} did not subscribe; see {}", logs.display())));
+    for client in clients {
+        while !client.report.lock().is_ok_and(|r| r.ready) {
+            if Instant::now() > end || client.report.lock().is_ok_and(|r| r.ended) {
+                let why = format!("{} did not get ready; see {}", client.name(), logs.display());
+                return Err(io::Error::other(why));
             }
             sleep(Duration::from_millis(10)).await;
         }
@@ -215,12 +236,23 @@ async fn subscribed(subscribers: &[Subscriber], logs: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends the publishers; each waits for its own acknowledgements.
+async fn finished(clients: &[Client]) -> io::Result<()> {
+    let publishers = || clients.iter().filter(|c| c.role == Role::Publisher);
+    publishers().try_for_each(Client::terminate)?;
+    let end = Instant::now() + Duration::from_secs(20);
+    while publishers().any(|c| c.report.lock().is_ok_and(|r| !r.ended)) && Instant::now() < end {
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
 /// Waits until everything has arrived everywhere, or nothing more comes.
-async fn drained(subscribers: &[Subscriber], source: &Source) {
-    let total = source.sent.load(Ordering::Relaxed) as usize * subscribers.len();
+async fn drained(clients: &[Client]) {
+    let total: usize = clients.iter().map(|c| c.source.highest() as usize).sum();
     let (mut before, mut quiet_since) = (0, Instant::now());
     loop {
-        let now: usize = subscribers.iter().filter_map(|s| s.report.lock().ok().map(|r| r.times.len())).sum();
+        let now: usize = clients.iter().filter_map(|c| c.report.lock().ok().map(|r| r.times.len())).sum();
         if now != before {
             (before, quiet_since) = (now, Instant::now());
         }

@@ -1,14 +1,14 @@
-//! The faults, and what each subscriber made of them.
+//! The faults, and what each client made of them.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{sleep, Instant};
 
+use crate::client::Client;
 use crate::clock;
 use crate::proxy::{Cut, Path, State};
-use crate::publisher::{Source, RATE};
-use crate::subscriber::Subscriber;
+use crate::publisher::RATE;
 
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
@@ -45,9 +45,18 @@ pub(crate) struct Episode {
     pub(crate) start: u64,
     /// When the network was back.
     pub(crate) back: u64,
+    /// Recovered is who has a message on a connection no older than this: a cut asks for a new one.
+    began: u64,
 }
 
-/// What one subscriber made of one episode; None: it did not happen before `until`.
+#[cfg(test)]
+impl Episode {
+    pub(crate) fn at(start: u64) -> Self {
+        Self { name: RESET, start, back: start, began: start }
+    }
+}
+
+/// What one client made of one episode; None: it did not happen before `until`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recovery {
     pub(crate) notice_ms: Option<f64>,
@@ -60,6 +69,7 @@ pub(crate) async fn inject(fault: &Fault, proxies: &watch::Sender<State>, rested
         tokio::time::sleep_until(rested).await;
     }
     let start = clock::now();
+    let began = if fault.cut.is_some() { start } else { 0 };
     proxies.send_modify(|state| {
         state.path = fault.path;
         if let Some(cut) = fault.cut {
@@ -68,64 +78,59 @@ pub(crate) async fn inject(fault: &Fault, proxies: &watch::Sender<State>, rested
         }
     });
     if fault.length.is_zero() {
-        return Episode { name: fault.name, start, back: start };
+        return Episode { name: fault.name, start, back: start, began };
     }
     sleep(fault.length).await;
     let back = clock::now();
     proxies.send_modify(|state| state.path = Path::Open);
-    Episode { name: fault.name, start, back }
+    Episode { name: fault.name, start, back, began }
 }
 
-pub(crate) fn recovery(subscriber: &Subscriber, episode: &Episode, until: u64) -> Recovery {
-    let (Ok(report), Ok(tap)) = (subscriber.report.lock(), subscriber.tap.lock()) else {
+pub(crate) fn recovery(client: &Client, episode: &Episode, until: u64) -> Recovery {
+    let (Ok(report), Ok(tap)) = (client.report.lock(), client.tap.lock()) else {
         return Recovery { notice_ms: None, first_message_ms: None };
     };
     let down = report.downs.iter().find(|t| **t >= episode.start && **t < until);
     let from = report.messages.partition_point(|(stamp, _)| *stamp <= episode.back);
     let mut later = report.messages[from..].iter().take_while(|(stamp, _)| *stamp < until);
-    let first = later.find(|(stamp, seq)| tap.offered_between(*seq, episode.back, *stamp));
+    let first = later.find(|(stamp, seq)| tap.offered_after(*seq, episode.back, episode.began, *stamp));
     Recovery {
         notice_ms: down.map(|stamp| clock::ms(episode.start, *stamp)),
         first_message_ms: first.map(|(stamp, _)| clock::ms(episode.back, *stamp)),
     }
 }
 
-fn caught_up(subscriber: &Subscriber, source: &Source) -> bool {
-    let sent = source.sent.load(std::sync::atomic::Ordering::Relaxed);
-    subscriber.report.lock().is_ok_and(|r| r.ended || r.times.len() as u64 + RATE / 4 >= sent)
+fn caught_up(client: &Client) -> bool {
+    let sent = client.source.highest();
+    client.report.lock().is_ok_and(|r| r.ended || r.times.len() as u64 + RATE / 4 >= sent)
 }
 
 /// How long a connection has to last before it is cut. remqtt calls a connection stable after five seconds
 /// (`stable_after`) and backs off when one is lost sooner; a cut before that would show the backoff and not the fault.
 const STABLE: Duration = Duration::from_millis(5_200);
 
-/// Waits until every subscriber has recovered and caught up, and tells each one's time as it comes. Returns when the
+/// Waits until every client has recovered and caught up, and tells each one's time as it comes. Returns when the
 /// connections of remqtt may be cut again.
-pub(crate) async fn settle(
-    subscribers: &[Subscriber],
-    source: &Source,
-    episode: &Episode,
-    rested: Instant,
-) -> Instant {
+pub(crate) async fn settle(clients: &[Client], episode: &Episode, rested: Instant) -> Instant {
     let end = Instant::now() + PATIENCE;
     let mut rested = rested;
-    let mut waiting: Vec<&Subscriber> = subscribers.iter().collect();
+    let mut waiting: Vec<&Client> = clients.iter().collect();
     while !waiting.is_empty() && Instant::now() < end {
         sleep(Duration::from_millis(20)).await;
-        waiting.retain(|subscriber| {
-            let recovery = recovery(subscriber, episode, u64::MAX);
-            let (Some(ms), true) = (recovery.first_message_ms, caught_up(subscriber, source)) else {
+        waiting.retain(|client| {
+            let recovery = recovery(client, episode, u64::MAX);
+            let (Some(ms), true) = (recovery.first_message_ms, caught_up(client)) else {
                 return true;
             };
-            println!("         {:<22} first message after {ms:>8.1} ms", subscriber.name());
-            if subscriber.library.ours() && recovery.notice_ms.is_some() {
+            println!("         {:<30} first message after {ms:>8.1} ms", client.name());
+            if client.library.ours() && recovery.notice_ms.is_some() {
                 rested = Instant::now() + STABLE;
             }
             false
         });
     }
-    for subscriber in waiting {
-        println!("         {:<22} not back after {} s", subscriber.name(), PATIENCE.as_secs());
+    for client in waiting {
+        println!("         {:<30} not back after {} s", client.name(), PATIENCE.as_secs());
     }
     rested
 }

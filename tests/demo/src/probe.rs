@@ -18,13 +18,18 @@ const COUNT: u64 = 10;
 const SILENCE: Duration = Duration::from_millis(300);
 
 pub(crate) async fn probe(address: &str) -> io::Result<Vec<Verdict>> {
+    let names = ["resend1", "resend2", "pubrec", "publisher", "queue"].map(Name::new);
+    let [n1, n2, n3, n4, n5] = &names;
     let (one, two, pubrec, publisher, queue) = tokio::join!(
-        resend(address, 1),
-        resend(address, 2),
-        pubrec_then_reset(address),
-        publisher_resumes(address),
-        queue(address, 5_000)
+        resend(address, n1, 1),
+        resend(address, n2, 2),
+        pubrec_then_reset(address, n3),
+        publisher_resumes(address, n4),
+        queue(address, n5, 5_000)
     );
+    for name in &names {
+        forget(address, &name.id).await?;
+    }
     let answers = [
         ("QoS 1 resent after a reset with its identifier and DUP [MQTT-4.4.0-1]", one),
         ("QoS 2 likewise", two),
@@ -39,9 +44,23 @@ pub(crate) async fn probe(address: &str) -> io::Result<Vec<Verdict>> {
     Ok(answers.into_iter().map(verdict).collect())
 }
 
-fn name(question: &str) -> (String, String) {
-    let unique = format!("probe-{question}-{}", crate::clock::now());
-    (unique.clone(), format!("remqtt-{unique}"))
+/// The client identifier and the topic of one question.
+struct Name {
+    id: String,
+    topic: String,
+}
+
+impl Name {
+    fn new(question: &str) -> Self {
+        let id = format!("remqtt-probe-{question}-{}", crate::clock::now());
+        Self { topic: format!("{id}/topic"), id }
+    }
+}
+
+/// Ends the session of `id`: a broker that is not ours keeps nothing of us.
+pub(crate) async fn forget(address: &str, id: &str) -> io::Result<()> {
+    let (mut raw, _) = Raw::connect(address, id, true).await?;
+    raw.send(&packet::disconnect()).await
 }
 
 async fn subscriber(address: &str, topic: &str, id: &str, qos: u8) -> io::Result<Raw> {
@@ -84,13 +103,12 @@ fn ids(frames: &[Frame]) -> BTreeMap<u64, u16> {
     frames.iter().filter_map(|f| Some((f.seq()?, f.id()))).collect()
 }
 
-async fn resend(address: &str, qos: u8) -> io::Result<()> {
-    let (id, topic) = name(&format!("resend{qos}"));
-    let mut raw = subscriber(address, &topic, &id, qos).await?;
-    publish(address, &topic, COUNT).await?;
+async fn resend(address: &str, Name { id, topic }: &Name, qos: u8) -> io::Result<()> {
+    let mut raw = subscriber(address, topic, id, qos).await?;
+    publish(address, topic, COUNT).await?;
     let first = publishes(&mut raw).await?;
     raw.reset()?;
-    let (mut raw, present) = Raw::connect(address, &id, false).await?;
+    let (mut raw, present) = Raw::connect(address, id, false).await?;
     let again = publishes(&mut raw).await?;
     if !present {
         return Err(io::Error::other("the session was not kept"));
@@ -106,10 +124,9 @@ async fn resend(address: &str, qos: u8) -> io::Result<()> {
 
 /// The PUBRECs are written and the link is reset at once. Whatever the broker saw of them, a message that comes again must
 /// come under the identifier it had: that is all a receiver can recognise it by.
-async fn pubrec_then_reset(address: &str) -> io::Result<()> {
-    let (id, topic) = name("pubrec");
-    let mut raw = subscriber(address, &topic, &id, 2).await?;
-    publish(address, &topic, COUNT).await?;
+async fn pubrec_then_reset(address: &str, Name { id, topic }: &Name) -> io::Result<()> {
+    let mut raw = subscriber(address, topic, id, 2).await?;
+    publish(address, topic, COUNT).await?;
     let first = ids(&publishes(&mut raw).await?);
     // Half of them are acknowledged: identifiers must not move up.
     for packet_id in first.values().take(COUNT as usize / 2) {
@@ -117,7 +134,7 @@ async fn pubrec_then_reset(address: &str) -> io::Result<()> {
     }
     while raw.next(SILENCE).await?.is_some() {}
     raw.reset()?;
-    let (mut raw, _) = Raw::connect(address, &id, false).await?;
+    let (mut raw, _) = Raw::connect(address, id, false).await?;
     for frame in publishes(&mut raw).await? {
         let seq = frame.seq().unwrap_or(0);
         if first.get(&seq) != Some(&frame.id()) {
@@ -131,17 +148,18 @@ async fn pubrec_then_reset(address: &str) -> io::Result<()> {
     Ok(())
 }
 
-async fn publisher_resumes(address: &str) -> io::Result<()> {
-    let (id, topic) = name("publisher");
-    let mut sink = subscriber(address, &topic, &format!("{id}-sink"), 1).await?;
-    let (mut source, _) = Raw::connect(address, &id, false).await?;
-    source.send(&packet::publish(9, &topic, 2, 1, 0, packet::PAYLOAD)).await?;
+async fn publisher_resumes(address: &str, Name { id, topic }: &Name) -> io::Result<()> {
+    let sink_id = format!("{id}-sink");
+    let mut sink = subscriber(address, topic, &sink_id, 1).await?;
+    let (mut source, _) = Raw::connect(address, id, false).await?;
+    source.send(&packet::publish(9, topic, 2, 1, 0, packet::PAYLOAD)).await?;
     source.expect(kind::PUBREC).await?;
     source.reset()?;
-    let (mut source, present) = Raw::connect(address, &id, false).await?;
+    let (mut source, present) = Raw::connect(address, id, false).await?;
     source.send(&packet::ack(kind::PUBREL, 9)).await?;
     let answered = source.expect(kind::PUBCOMP).await;
     let delivered = publishes(&mut sink).await?.len();
+    forget(address, &sink_id).await?;
     match (present, answered, delivered) {
         (true, Ok(_), 1) => Ok(()),
         (present, answered, delivered) => Err(io::Error::other(format!(
@@ -151,11 +169,10 @@ async fn publisher_resumes(address: &str) -> io::Result<()> {
     }
 }
 
-async fn queue(address: &str, count: u64) -> io::Result<()> {
-    let (id, topic) = name("queue");
-    subscriber(address, &topic, &id, 1).await?.reset()?;
-    publish(address, &topic, count).await?;
-    let (mut raw, _) = Raw::connect(address, &id, false).await?;
+async fn queue(address: &str, Name { id, topic }: &Name, count: u64) -> io::Result<()> {
+    subscriber(address, topic, id, 1).await?.reset()?;
+    publish(address, topic, count).await?;
+    let (mut raw, _) = Raw::connect(address, id, false).await?;
     let mut seen = Vec::new();
     while let Some(frame) = raw.next(SILENCE).await? {
         if frame.kind() == kind::PUBLISH {

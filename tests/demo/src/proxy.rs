@@ -57,11 +57,18 @@ impl State {
 
 pub(crate) type Log = Arc<std::sync::Mutex<Tap>>;
 
+/// Which way the messages go that the tap is to see.
+#[derive(Debug, Clone)]
+pub(crate) enum Tapped {
+    ToClient(Log),
+    ToBroker(Log),
+}
+
 struct Line {
     upstream: String,
     state: watch::Receiver<State>,
-    tap: Log,
-    number: u64,
+    tap: Tapped,
+    began: u64,
 }
 
 /// Listens on `port` until the process ends.
@@ -69,9 +76,8 @@ pub(crate) async fn serve(
     port: u16,
     upstream: String,
     mut state: watch::Receiver<State>,
-    tap: Log,
+    tap: Tapped,
 ) -> io::Result<()> {
-    let mut number = 0;
     loop {
         if state.borrow_and_update().path == Path::Refused {
             if state.changed().await.is_err() {
@@ -99,8 +105,7 @@ pub(crate) async fn serve(
                         if fillers.remove(&from) {
                             continue;
                         }
-                        number += 1;
-                        let line = Line { upstream: upstream.clone(), state: state.clone(), tap: tap.clone(), number };
+                        let line = Line { upstream: upstream.clone(), state: state.clone(), tap: tap.clone(), began: clock::now() };
                         tokio::spawn(line.carry(client));
                     }
                 },
@@ -143,10 +148,12 @@ impl Line {
         }
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = server.into_split();
-        let (mut up, mut down) = (
-            Way::new(&self, client_read, server_write, None),
-            Way::new(&self, server_read, client_write, Some(self.number)),
-        );
+        let (to_broker, to_client) = match &self.tap {
+            Tapped::ToBroker(log) => (Some((log.clone(), self.began)), None),
+            Tapped::ToClient(log) => (None, Some((log.clone(), self.began))),
+        };
+        let mut up = Way { from: client_read, to: server_write, state: self.state.clone(), tap: to_broker };
+        let mut down = Way { from: server_read, to: client_write, state: self.state.clone(), tap: to_client };
         let cut = tokio::select! {
             cut = cut(self.state, state.cuts) => Some(cut),
             () = async { tokio::join!(up.run(), down.run()); } => None,
@@ -194,10 +201,6 @@ struct Way {
 }
 
 impl Way {
-    fn new(line: &Line, from: OwnedReadHalf, to: OwnedWriteHalf, tapped: Option<u64>) -> Self {
-        Self { from, to, state: line.state.clone(), tap: tapped.map(|number| (line.tap.clone(), number)) }
-    }
-
     async fn run(&mut self) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -211,9 +214,9 @@ impl Way {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(_) => break,
             };
-            if let Some((tap, number)) = &self.tap {
+            if let Some((tap, began)) = &self.tap {
                 if let Ok(mut tap) = tap.lock() {
-                    tap.downstream(*number, clock::now(), &buffer[..read]);
+                    tap.pass(*began, clock::now(), &buffer[..read]);
                 }
             }
             if self.to.write_all(&buffer[..read]).await.is_err() {

@@ -21,15 +21,26 @@ const WINDOW: usize = 10;
 
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    /// The highest sequence number sent; all from 1 on were.
-    pub(crate) sent: AtomicU64,
+    /// When each message was published; the sequence numbers count from 1.
+    stamps: Mutex<Vec<u64>>,
     /// Messages that the broker has taken over: PUBCOMP seen.
     pub(crate) accepted: AtomicU64,
     pub(crate) stop: AtomicBool,
-    pub(crate) stamps: Mutex<Vec<u64>>,
 }
 
 impl Source {
+    /// Files the next message.
+    pub(crate) fn sent(&self, stamp: u64) {
+        if let Ok(mut stamps) = self.stamps.lock() {
+            stamps.push(stamp);
+        }
+    }
+
+    /// The highest sequence number published; all from 1 on were.
+    pub(crate) fn highest(&self) -> u64 {
+        self.stamps.lock().map_or(0, |stamps| stamps.len() as u64)
+    }
+
     /// When message `seq` was published.
     pub(crate) fn stamp(&self, seq: u64) -> u64 {
         let stamps = self.stamps.lock();
@@ -57,14 +68,11 @@ async fn publish(address: String, topic: String, source: Arc<Source>) -> io::Res
                     }
                     continue;
                 }
-                let (seq, stamp) = (source.sent.load(Ordering::Relaxed) + 1, clock::now());
+                let (seq, stamp) = (source.highest() + 1, clock::now());
                 let id = (seq % 60_000) as u16 + 1;
                 open.insert(id, seq);
-                if let Ok(mut stamps) = source.stamps.lock() {
-                    stamps.push(stamp);
-                }
+                source.sent(stamp);
                 write.write_all(&packet::publish(id, &topic, 2, seq, stamp, packet::PAYLOAD)).await?;
-                source.sent.store(seq, Ordering::Relaxed);
             }
             read = read.read(&mut buffer) => {
                 let read = read?;
