@@ -10,6 +10,7 @@
 //! is left to release.
 
 use std::fmt;
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant as Moment};
@@ -105,10 +106,14 @@ fn handle(rooms: &mut Rooms) -> Result<Handle, Error> {
     if let Some(runtime) = &rooms.runtime {
         return Ok(runtime.handle().clone());
     }
-    let made = masked(&SigSet::all(), || {
-        Builder::new_multi_thread().worker_threads(1).thread_name("remqtt-io").enable_all().build()
-    });
-    let made = made.map_err(|error| Error::new(ErrorCode::Resource, format!("no I/O threads: {error}")))?;
+    // Where the system has no thread left, the builder panics.
+    let build =
+        || Builder::new_multi_thread().worker_threads(1).thread_name("remqtt-io").enable_all().build();
+    let made = match masked(&SigSet::all(), || catch_unwind(build)) {
+        Ok(Ok(runtime)) => runtime,
+        Ok(Err(error)) => return Err(Error::new(ErrorCode::Resource, format!("no I/O thread: {error}"))),
+        Err(_) => return Err(Error::new(ErrorCode::Resource, "no I/O thread")),
+    };
     Ok(rooms.runtime.insert(made).handle().clone())
 }
 
