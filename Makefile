@@ -32,9 +32,15 @@ lib: setup
 python: setup
 	@if [ -f python/pyproject.toml ]; then $(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml; fi
 
-test: test-rust test-python test-c test-readme
+test: test-rust test-languages test-python test-c test-readme
 test-rust: setup
 	@$(QUIET) test-rust $(CARGO) test --workspace
+# Every scenario in every language, with the bindings that ship. The table of rows and languages is printed.
+test-languages: lib python
+	@$(QUIET) build-shim $(MAKE) -C tests/c $(TARGET)/c/shim
+	@if [ -f tests/shims/shim.py ]; then export REMQTT_SHIM_PYTHON="$(PY) $(CURDIR)/tests/shims/shim.py"; fi; \
+	REMQTT_SHIM_C=$(TARGET)/c/shim $(QUIET) test-languages $(CARGO) test -p remqtt-tests --test languages -- --nocapture
+	@sed -n '/^  row/,/^ skip/p' $(TARGET)/logs/test-languages.log
 test-python: python
 	@if [ -d tests/python ]; then $(QUIET) test-python $(PY) -m pytest -q tests/python; fi
 test-c: lib
@@ -53,7 +59,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python test test-rust test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: help setup lib python test test-rust test-languages test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
