@@ -40,8 +40,15 @@ def prepare() -> None:
 
 def _spawn() -> None:
     for worker in _native.Spawns():
-        threading.Thread(target=_work, args=(worker,), name="remqtt-callbacks", daemon=True).start()
-        del worker
+        thread = threading.Thread(target=_work, args=(worker,), name="remqtt-callbacks", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter is ending, or there are too many threads. The core asks again.
+            if _exiting:
+                return
+            time.sleep(0.1)
+        del thread, worker
 
 
 def _work(worker: _native.Worker) -> None:

@@ -143,7 +143,7 @@ impl MQTTMessageInfo {
     }
 
     fn __str__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("({}, {})", self.rc(py)?.bind(py).str()?, self.mid))
+        Ok(format!("({}, {})", self.rc(py)?.bind(py).repr()?, self.mid))
     }
 }
 

@@ -329,7 +329,7 @@ EXITS = {
 }
 
 EXIT = """
-import os, sys, threading, time
+import os, sys, threading, time, warnings
 import remqtt.client as mqtt
 port = int(sys.argv[1])
 connected, entered, poured = threading.Event(), threading.Event(), threading.Event()
@@ -346,6 +346,8 @@ def more():
         clients[-1].connect("127.0.0.1", port)
         clients[-1].loop_start()
 def child():
+    # Python 3.12 warns of every fork of a process with threads.
+    warnings.simplefilter("ignore", DeprecationWarning)
     pid = os.fork()
     if pid:
         assert os.waitpid(pid, 0)[1] == 0
