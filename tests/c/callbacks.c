@@ -372,6 +372,32 @@ TEST(a_kept_message_is_acknowledged_when_its_keeper_says_so)
     close(listener);
 }
 
+static atomic_uint release;
+
+static int32_t wait_for_release(struct scene *scene, const remqtt_message *message)
+{
+    (void)scene;
+    (void)message;
+    CHECK_WAIT(&release, 1);
+    return 0;
+}
+
+TEST(a_callback_that_takes_long_holds_up_no_other_client)
+{
+    struct scene slow = { .in_message = wait_for_release, .server.echo = 3 }, quick = { .server.echo = 3 };
+    begin(&slow);
+    subscribe(&slow);
+    CHECK_WAIT(&slow.done, 1);
+    begin(&quick);
+    subscribe(&quick);
+    CHECK_WAIT(&quick.messages, 3);
+    end(&quick, 3);
+    CHECK(atomic_load(&slow.messages) == 0);
+    event_add(&release, 1);
+    CHECK_WAIT(&slow.messages, 3);
+    end(&slow, 3);
+}
+
 static int32_t note_thread(struct scene *scene, const remqtt_message *message)
 {
     (void)message;
