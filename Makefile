@@ -30,23 +30,24 @@ lib: setup
 	@$(QUIET) build-c $(CARGO) build --release -p remqtt -p remqtt-ffi
 	@ln -sf libremqtt.so $(TARGET)/release/$$(readelf -d $(TARGET)/release/libremqtt.so | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 python: setup
-	@if [ -f python/pyproject.toml ]; then $(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml; fi
+	@$(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml
 
 test: test-rust test-languages test-python test-c test-readme
 test-rust: setup
-	@$(QUIET) test-rust $(CARGO) test --workspace
+	@$(QUIET) test-rust $(CARGO) test --workspace --no-fail-fast
 # Every scenario in every language, with the bindings that ship. The table of rows and languages is printed.
 test-languages: lib python
 	@$(QUIET) build-shim $(MAKE) -C tests/c $(TARGET)/c/shim
-	@if [ -f tests/shims/shim.py ]; then export REMQTT_SHIM_PYTHON="$(PY) $(CURDIR)/tests/shims/shim.py"; fi; \
-	REMQTT_SHIM_C=$(TARGET)/c/shim $(QUIET) test-languages $(CARGO) test -p remqtt-tests --test languages -- --nocapture
+	@REMQTT_SHIM_C=$(TARGET)/c/shim REMQTT_SHIM_PYTHON='$(PY) $(CURDIR)/tests/shims/shim.py' \
+	    $(QUIET) test-languages $(CARGO) test -p remqtt-tests --test languages -- --nocapture
 	@sed -n '/^  row/,/^ skip/p' $(TARGET)/logs/test-languages.log
 test-python: python
-	@if [ -d tests/python ]; then $(QUIET) test-python $(PY) -m pytest -q tests/python; fi
+	@$(QUIET) test-python $(PY) -m pytest -q tests/python
 test-c: lib
-	@if [ -f tests/c/Makefile ]; then $(QUIET) test-c $(MAKE) -C tests/c test; fi
+	@CARGO='$(CARGO)' $(QUIET) test-c $(MAKE) -C tests/c test
+	@$(QUIET) valgrind $(MAKE) -C tests/c valgrind
 test-readme: lib python
-	@if [ -f tests/readme.py ]; then $(QUIET) test-readme $(PY) tests/readme.py $(TARGET); fi
+	@$(QUIET) test-readme $(PY) tests/readme.py $(TARGET)
 
 check: setup
 	@$(QUIET) fmt $(CARGO) fmt --all --check
@@ -56,6 +57,7 @@ check: setup
 	@$(QUIET) ruff .venv/bin/ruff check .
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
 	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/demo/*.py tests/readme.py
+	@$(QUIET) mypy-package $(PY) -m mypy python/remqtt
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 

@@ -15,5 +15,5 @@ if [ $status -ne 0 ]; then
     exit "$status"
 fi
 printf '== %s (%s s)\n' "$name" $((SECONDS - start))
-grep -E '^test result: |^=+ .*(passed|no tests ran).* =+$|^([^ :]+: )?[0-9]+ passed, [0-9]+ failed|^ERROR SUMMARY|^==[0-9]+== ERROR SUMMARY' "$log" |
+grep -E '^test result: |^(=+ )?([0-9]+ failed, )?[0-9]+ passed.* in [0-9.]+s|^([^ :]+: )?[0-9]+ passed, [0-9]+ failed|^ERROR SUMMARY|^==[0-9]+== ERROR SUMMARY' "$log" |
     grep -v '^test result: ok. 0 passed; 0 failed; 0 ignored' || true

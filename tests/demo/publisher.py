@@ -1,7 +1,7 @@
-"""A publisher as people write it for paho-mqtt: a hundred numbered messages a second, whatever the network does.
+"""A publisher as people write it for paho-mqtt: a hundred numbered messages a second.
 
-Like subscriber.py it runs with either library and prints a line for each event. SIGTERM ends it: it then waits until
-everything it has published is acknowledged.
+Like subscriber.py it runs with either library and prints a line for each event. SIGTERM ends it, after the
+acknowledgement of all that it has published.
 """
 
 from __future__ import annotations
