@@ -10,7 +10,7 @@ use remqtt_proto::{
 /// One line of the protocol.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// `option`, `server`, `username`, `password` or `will`: something for [`Command::configure`].
+    /// `option`, `server`, `username`, `password` or `will`: something for [`Setting::apply`].
     Configure(Setting),
     /// `start`
     Start,
