@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
 import socket
+import threading
 import time
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
@@ -18,8 +21,8 @@ from .reasoncodes import ReasonCode
 
 MQTT_CLEAN_START_FIRST_ONLY = 3
 
-#: A Ctrl-C ends a loop this soon.
-_SLICE = 0.05
+#: How often a loop that waits looks around without being asked to, in seconds.
+_SLICE = 0.5
 #: How long loop_stop() and disconnect() wait for what should not take long.
 _PATIENCE = 1.0
 
@@ -182,8 +185,9 @@ class Connection(Events):
             if self._pending_start:
                 self._raise_first = not retry_first_connection
                 self._start()
+            wait = self._waiter()
             while True:
-                if not self._run_once(_SLICE) and self._over():
+                if not self._run_once() and not wait() and self._over():
                     return self._loss
                 if self._first_error is not None and self._raise_first:
                     raise self._failed_to_connect()
@@ -338,6 +342,15 @@ class Connection(Events):
         self._core.dispatch_stop()
         while self._core.busy() and self._in_callback != get_ident():
             time.sleep(0.001)
+
+    def _waiter(self) -> Callable[[], Any]:
+        """A function that waits until there are events, for loop_forever()."""
+        if threading.current_thread() is not threading.main_thread():
+            return lambda: self._run_once(_SLICE)
+        # Signals arrive here. A wait for a descriptor ends with them, one inside the native module goes on.
+        poll = select.poll()
+        poll.register(self._core.event_fd(), select.POLLIN)
+        return lambda: poll.poll(_SLICE * 1_000)
 
     def _run_once(self, timeout: float = 0.0) -> bool:
         """Runs the callbacks for what has happened; false when that was nothing."""

@@ -298,6 +298,11 @@ impl Core {
         (!batch.is_empty()).then(|| Events::new(batch, None, self.inbox.clone()))
     }
 
+    /// A descriptor that is readable while events wait.
+    fn event_fd(&self) -> PyResult<i32> {
+        self.client.event_fd().map_err(raise)
+    }
+
     /// Makes a pull() that is waiting return.
     fn interrupt(&self) {
         self.client.interrupt();

@@ -294,12 +294,10 @@ def test_ctrl_c_ends_loop_forever_at_once(broker: Broker) -> None:
     program = run_python("-c", FOREVER.format("pass"), str(broker.port))
     assert program.stdout is not None
     assert program.stdout.readline() == "connected\n"
-    times = []
     before = time.monotonic()
     program.send_signal(signal.SIGINT)
     assert program.stdout.readline() == "interrupted\n"
-    times.append(time.monotonic() - before)
-    assert times[0] < 0.5, "50 ms when the machine has nothing else to do"
+    assert time.monotonic() - before < 0.4, "less than the loop's own waiting time"
     _, errors = program.communicate(timeout=PATIENCE)
     assert (program.returncode, errors) == (0, "")
 
