@@ -1,7 +1,9 @@
 //! The demo of remqtt: outages made to order, remqtt beside paho-mqtt, one table.
 //!
-//!     remqtt-demo [--broker mosquitto|rumqttd|mqtt://host:port] [--only remqtt|paho|C|...]
-//!     remqtt-demo probe [--broker ...]     does the broker itself keep the guarantee?
+//! ```text
+//! remqtt-demo [--broker mosquitto|rumqttd|mqtt://host:port] [--only PART-OF-A-NAME]
+//! remqtt-demo probe [--broker ...]     does the broker itself keep the guarantee?
+//! ```
 //!
 //! Exit status: 0 the guarantee held, 1 remqtt broke it, 2 the demo could not run, 3 the broker broke it.
 
