@@ -53,6 +53,7 @@ check: setup
 	@$(QUIET) fmt $(CARGO) fmt --all --check
 	@$(QUIET) clippy $(CARGO) clippy --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' $(QUIET) doc $(CARGO) doc --workspace --no-deps
+	@$(QUIET) header $(CARGO) test -p remqtt-ffi --test header
 	@$(QUIET) pure-engine tests/pure_engine.sh
 	@$(QUIET) ruff .venv/bin/ruff check .
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
