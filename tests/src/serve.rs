@@ -28,8 +28,10 @@ impl<S: Stage> Play<'_, S> {
             while self.next_event(Duration::ZERO)? {
                 busy = true;
             }
-            if !self.linked {
-                busy |= self.accept(Duration::ZERO)?;
+            if !self.linked && self.accept(Duration::ZERO)? {
+                busy = true;
+                let next = self.model.next_cut(self.report.from_client, self.report.from_server);
+                self.cut = next.or(self.cut);
             }
             if self.linked {
                 busy |= self.serve_link()?;
@@ -49,10 +51,6 @@ impl<S: Stage> Play<'_, S> {
 
     fn serve_link(&mut self) -> Result<bool> {
         match self.read(Duration::ZERO)? {
-            Read::Bytes(bytes) if self.model.cut_is_due(bytes.len()) => {
-                self.lose_link(false)?;
-                Ok(true)
-            }
             Read::Bytes(_) => {
                 while self.linked && self.whole_packet()?.is_some() {}
                 Ok(true)

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::bytes::Packet;
 use crate::command::Command;
+use crate::play::CutAt;
 use crate::random::Random;
 use broker::Broker;
 use monitor::Monitor;
@@ -31,7 +32,6 @@ pub struct Model {
     seen: HashMap<Key, u32>,
     cuts: u32,
     random: Random,
-    until_cut: usize,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +59,6 @@ impl Model {
             seen: HashMap::new(),
             cuts: 0,
             random: Random::new(0),
-            until_cut: usize::MAX,
         }
     }
 
@@ -67,18 +66,17 @@ impl Model {
     pub fn serve(&mut self, cuts: u32, seed: u64) {
         self.cuts = cuts;
         self.random = Random::new(seed);
-        self.until_cut = self.random.below(400) as usize;
     }
 
-    /// True when a random cut is due after these bytes.
-    pub fn cut_is_due(&mut self, bytes: usize) -> bool {
-        self.until_cut = self.until_cut.saturating_sub(bytes);
-        if self.cuts == 0 || self.until_cut > 0 {
-            return false;
-        }
-        self.cuts -= 1;
-        self.until_cut = self.random.below(3000) as usize;
-        true
+    /// Where the connection that begins now is cut, if one of the random cuts is left: as many bytes after those that
+    /// came from the client, or went to it.
+    pub fn next_cut(&mut self, from_client: usize, from_server: usize) -> Option<CutAt> {
+        self.cuts = self.cuts.checked_sub(1)?;
+        let more = self.random.below(300) as usize;
+        Some(match self.random.chance(50) {
+            true => CutAt::FromClient(from_client + more),
+            false => CutAt::FromServer(from_server + more / 4),
+        })
     }
 
     /// Keeps or loses the session at the next connections.
@@ -201,6 +199,9 @@ impl Model {
 
     /// The books at the end.
     pub fn balance(&self) -> Result<()> {
+        if self.cuts > 0 {
+            return Err(format!("everything was done {} cuts too early", self.cuts));
+        }
         let delivered = self.broker.deliveries();
         for (name, operation) in &self.operations {
             let ending = operation.endings.first().map(String::as_str);
