@@ -21,7 +21,7 @@ import pytest
 import remqtt.client as mqtt
 
 #: Longer than anything takes on a slow machine; nothing waits that long when all is well.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 V1 = mqtt.CallbackAPIVersion.VERSION1
 V2 = mqtt.CallbackAPIVersion.VERSION2

@@ -68,13 +68,16 @@ def test_connect_async_and_loop_start_try_until_there_is_a_server(make: Any, own
 
 
 def test_loop_start_before_connect_loses_no_time(make: Any, broker: Broker) -> None:
-    client, connected = make(V2), threading.Event()
-    client.on_connect = lambda *arguments: connected.set()
-    client.loop_start()
-    client.connect("127.0.0.1", broker.port)
-    before = time.monotonic()
-    assert connected.wait(PATIENCE)
-    assert time.monotonic() - before < 0.9, "paho-mqtt needs one second and a second connection"
+    def time_to_connect() -> float:
+        client, connected = make(V2), threading.Event()
+        client.on_connect = lambda *arguments: connected.set()
+        client.loop_start()
+        client.connect("127.0.0.1", broker.port)
+        before = time.monotonic()
+        assert connected.wait(PATIENCE)
+        return time.monotonic() - before
+
+    assert min(time_to_connect() for _ in range(3)) < 0.9, "paho-mqtt needs a second, and a second connection"
 
 
 def test_loop_start_and_loop_stop_say_when_there_is_nothing_to_do(make: Any, broker: Broker) -> None:
@@ -291,15 +294,19 @@ except KeyboardInterrupt:
 
 
 def test_ctrl_c_ends_loop_forever_at_once(broker: Broker) -> None:
-    program = run_python("-c", FOREVER.format("pass"), str(broker.port))
-    assert program.stdout is not None
-    assert program.stdout.readline() == "connected\n"
-    before = time.monotonic()
-    program.send_signal(signal.SIGINT)
-    assert program.stdout.readline() == "interrupted\n"
-    assert time.monotonic() - before < 0.4, "less than the loop's own waiting time"
-    _, errors = program.communicate(timeout=PATIENCE)
-    assert (program.returncode, errors) == (0, "")
+    def time_to_end() -> float:
+        program = run_python("-c", FOREVER.format("pass"), str(broker.port))
+        assert program.stdout is not None
+        assert program.stdout.readline() == "connected\n"
+        before = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        assert program.stdout.readline() == "interrupted\n"
+        taken = time.monotonic() - before
+        _, errors = program.communicate(timeout=PATIENCE)
+        assert (program.returncode, errors) == (0, "")
+        return taken
+
+    assert min(time_to_end() for _ in range(5)) < 0.1
 
 
 def test_ctrl_c_during_an_outage_ends_loop_forever_too(own_broker: Broker) -> None:
