@@ -25,7 +25,6 @@ pub(super) struct Broker {
     refused: HashSet<Key>,
     outbound: Vec<Outgoing>,
     finished: Vec<Outgoing>,
-    next_identifier: u16,
 }
 
 /// A message for the client.
@@ -51,7 +50,6 @@ impl Broker {
             refused: HashSet::new(),
             outbound: Vec::new(),
             finished: Vec::new(),
-            next_identifier: 1000,
         }
     }
 
@@ -65,8 +63,9 @@ impl Broker {
         let mut packet = Packet::new(Kind::Publish).with("qos", qos.into()).with("dup", 0).with("retain", 0);
         packet = packet.with_bytes("topic", topic);
         if qos > 0 {
-            self.next_identifier += 1;
-            packet = packet.with("id", self.next_identifier.into());
+            // The lowest free one, so that identifiers return soon.
+            let free = (1..).find(|id| self.outbound.iter().all(|out| out.id != *id));
+            packet = packet.with("id", free.unwrap_or(1).into());
         }
         packet.with_bytes("payload", payload)
     }
