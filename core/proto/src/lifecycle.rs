@@ -195,7 +195,9 @@ impl Engine {
         let held = self.session.held.as_ref();
         let other = held.is_some_and(|held| held.client_id != link.announced.client_id);
         let doubtful = std::mem::take(&mut self.session.doubtful);
-        self.session.inbound.doubt(doubtful);
+        if doubtful {
+            self.session.inbound.doubt();
+        }
         if session_present && !other {
             // Subscribing twice costs a packet, and being deaf costs every message.
             let restored = !doubtful && self.session.subscriptions.is_restored_fully();

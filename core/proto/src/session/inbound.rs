@@ -34,6 +34,9 @@ struct Entry {
     stage: Stage,
     /// The server sent this message on the current link, so its acknowledgement may be sent there.
     on_link: bool,
+    /// The server may have begun a new session unseen since it sent this message, and know nothing of it. Lasts over
+    /// any number of links, until the server sends the message again.
+    doubtful: bool,
 }
 
 /// What to do with a PUBLISH.
@@ -59,8 +62,6 @@ pub(crate) enum Release {
 pub(crate) struct Inbound {
     entries: BTreeMap<u16, Entry>,
     serial: u32,
-    /// The server may have begun a new session unseen, which knows nothing of the entries from before.
-    doubtful: bool,
 }
 
 impl Inbound {
@@ -68,8 +69,8 @@ impl Inbound {
         if let Some(entry) = self.entries.get_mut(&identifier) {
             // A QoS 2 identifier stays taken until PUBREL, whatever DUP says; some servers resend without it. Where
             // the session is in doubt DUP decides: to take a new message for an old one would lose it.
-            let in_doubt = self.doubtful && !entry.on_link;
-            if entry.qos == qos && (dup || (qos == QoS::ExactlyOnce && !in_doubt)) {
+            if entry.qos == qos && (dup || (qos == QoS::ExactlyOnce && !entry.doubtful)) {
+                entry.doubtful = false;
                 let known_here = std::mem::replace(&mut entry.on_link, true);
                 let delivery = Delivery { packet_identifier: identifier, serial: entry.serial };
                 return match entry.stage {
@@ -84,7 +85,8 @@ impl Inbound {
             }
         }
         self.serial = self.serial.wrapping_add(1);
-        let entry = Entry { serial: self.serial, qos, stage: Stage::Delivered, on_link: true };
+        let entry =
+            Entry { serial: self.serial, qos, stage: Stage::Delivered, on_link: true, doubtful: false };
         self.entries.insert(identifier, entry);
         Arrival::Deliver(Delivery { packet_identifier: identifier, serial: self.serial })
     }
@@ -132,9 +134,11 @@ impl Inbound {
         }
     }
 
-    /// A new link; whether the session that it resumes is surely ours.
-    pub(crate) fn doubt(&mut self, doubtful: bool) {
-        self.doubtful = doubtful;
+    /// A new link resumes a session that may not be ours.
+    pub(crate) fn doubt(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.doubtful = true;
+        }
     }
 
     /// The server forgot the session: the same identifier is a new message now.
