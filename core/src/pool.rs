@@ -188,6 +188,8 @@ impl Crew {
             late = self.deserted.wait_until(&mut roster, deadline).timed_out();
         }
         roster.retiring = false;
+        // The runtime is about to end, and the task that watches ends with it.
+        roster.watched = false;
         let handles = if late { Vec::new() } else { std::mem::take(&mut roster.handles) };
         drop(roster);
         // They have left the roster and are about to end.

@@ -101,7 +101,8 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     of them.
 ///   reconnect_max_delay: milliseconds, 0 to 86400000; default 30000
 ///     Largest delay between attempts, in milliseconds; each is drawn between the smallest delay and a
-///     bound that doubles up to this. Default 30000.
+///     bound that doubles up to this. While the port is refused or the name does not resolve, that
+///     bound also stays within a tenth of the outage so far, or a second. Default 30000.
 ///   refused_min_delay: milliseconds, 0 to 86400000; default 10000
 ///     Smallest delay after a refusal that is unlikely to pass by itself (credentials, client
 ///     identifier, taken over), in milliseconds. Default 10000: a wrong password must not hammer the
@@ -111,7 +112,8 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     Default 5000: a link that flaps faster keeps its backoff.
 ///   max_inflight: integer, 1 to 65535; default 1024
 ///     Most QoS 1 and 2 publishes in flight; the server's receive maximum also bounds it. Default 1024:
-///     at 50 ms of round trip 20,000 messages a second.
+///     at 50 ms of round trip 20,000 messages a second. On MQTT 3.1.1 at most 19 of them are QoS 2,
+///     because brokers have a limit there that they cannot announce.
 ///   receive_maximum: integer, 1 to 65535; default 65535
 ///     MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
 ///     Default 65535; what bounds memory is `receive_buffer`.

@@ -236,8 +236,6 @@ static void begin(struct ride *ride, const char *version)
     proxy_start(&ride->proxy, ride->broker.port);
     remqtt_config *config = config_for(ride->proxy.port);
     CHECK_OK(remqtt_config_set(config, "protocol_version", version));
-    /* mosquitto 2.0 acknowledges and drops what exceeds 20 in flight, and MQTT 3.1.1 has no way to say so. */
-    CHECK_OK(remqtt_config_set(config, "max_inflight", *version == '4' ? "20" : "1024"));
     CHECK_OK(remqtt_config_set_client_id(config, "ride", 4));
     CHECK_OK(remqtt_config_set_session(config, 0, 3600));
     CHECK_OK(remqtt_config_on_state(config, on_state, ride, on_drop));

@@ -236,7 +236,8 @@ options! {
     /// is lost is always made at once. Default 100: a restarting server is back within a few of them.
     reconnect_min_delay: Duration = Duration::from_millis(100), Some((0, 86_400_000));
     /// Largest delay between attempts, in milliseconds; each is drawn between the smallest delay and a bound
-    /// that doubles up to this. Default 30000.
+    /// that doubles up to this. While the port is refused or the name does not resolve, that bound also stays
+    /// within a tenth of the outage so far, or a second. Default 30000.
     reconnect_max_delay: Duration = Duration::from_millis(30_000), Some((0, 86_400_000));
     /// Smallest delay after a refusal that is unlikely to pass by itself (credentials, client identifier,
     /// taken over), in milliseconds. Default 10000: a wrong password must not hammer the server.
@@ -245,7 +246,8 @@ options! {
     /// a link that flaps faster keeps its backoff.
     stable_after: Duration = Duration::from_millis(5_000), Some((0, 86_400_000));
     /// Most QoS 1 and 2 publishes in flight; the server's receive maximum also bounds it. Default 1024: at 50 ms
-    /// of round trip 20,000 messages a second.
+    /// of round trip 20,000 messages a second. On MQTT 3.1.1 at most 19 of them are QoS 2, because brokers have a
+    /// limit there that they cannot announce.
     max_inflight: u16 = 1_024, Some((1, 65_535));
     /// MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
     /// Default 65535; what bounds memory is `receive_buffer`.

@@ -56,6 +56,23 @@ fn a_protocol_version_set_while_dialling_holds_from_its_connect_on() {
     assert_eq!(bench.engine.state(), State::Connected);
 }
 
+/// With 20 open at QoS 2, mosquitto acknowledges and throws away a QoS 1 publish of MQTT 3.1.1.
+#[test]
+fn mqtt_3_never_has_20_open_at_qos_2_and_qos_1_flows_on() {
+    const PUBLISH: usize = 8;
+    let mut bench = connected();
+    for ticket in 1..=19 {
+        bench.command(Command::Publish(ticket, message(QoS::ExactlyOnce)));
+    }
+    bench.command(Command::Publish(20, message(QoS::AtLeastOnce)));
+    bench.command(Command::Publish(21, message(QoS::ExactlyOnce)));
+    assert_eq!(bench.sent().len(), 20 * PUBLISH);
+    bench.receive(&[0x50, 2, 0, 1]);
+    assert_eq!(bench.sent(), [0x62, 2, 0, 1], "a released one is still open");
+    bench.receive(&[0x70, 2, 0, 1]);
+    assert_eq!(bench.sent().len(), PUBLISH);
+}
+
 #[test]
 fn the_session_of_another_client_identifier_is_not_resumed() {
     let mut bench = connected();
