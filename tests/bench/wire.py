@@ -34,11 +34,11 @@ class Mosquitto:
             raise SystemExit("mosquitto is missing: make setup")
         self._config = tempfile.NamedTemporaryFile("w", suffix=".conf")  # noqa: SIM115 lives as long as the broker
         self._config.write(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
+            f"user root\nlistener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
             "max_queued_messages 0\nlog_dest none\n"
         )
         self._config.flush()
-        # It ends with this process, however that ends.
+        # It ends with this process, however that ends; a change of its user would lose that tie.
         tied = ["setpriv", "--pdeathsig", "KILL", "--"]
         self._process = subprocess.Popen([*tied, program, "-c", self._config.name], stdin=subprocess.DEVNULL)
         self._await()

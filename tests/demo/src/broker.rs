@@ -76,9 +76,10 @@ async fn mosquitto(logs: &Path) -> io::Result<Broker> {
     let mut file = std::fs::File::create(&path)?;
     let config = Scratch(path);
     // max_queued_messages 0: the default of 1,000 drops the newest after five seconds at the demo's rate.
+    // user root: started by root it would change its user, and lose the tie to the life of this process.
     write!(
         file,
-        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n\
+        "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n\
          set_tcp_nodelay true\nlog_dest stderr\n"
     )?;
     let log = std::fs::File::create(logs.join("mosquitto.log"))?;
