@@ -111,7 +111,12 @@ async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
         if client.role == Role::Publisher {
             sink::open(&broker.address, &client.topic(&run), client.report.clone()).await?;
         }
-        tokio::spawn(proxy::serve(client.port, broker.address.clone(), state.clone(), client.tapped()));
+        let proxy = proxy::serve(client.port, broker.address.clone(), state.clone(), client.tapped());
+        tokio::spawn(async move {
+            if let Err(error) = proxy.await {
+                eprintln!("remqtt-demo: a proxy ended: {error}");
+            }
+        });
         client.start(&programs, &run)?;
     }
     ready(&clients, &programs.logs).await?;
