@@ -195,6 +195,8 @@ impl Shim {
         let program = words.next().ok_or("an empty shim command")?;
         let mut process = Command::new(program)
             .args(words)
+            // `cargo test` puts the debug build in front of the library that the shim was linked with.
+            .env_remove("LD_LIBRARY_PATH")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
