@@ -147,7 +147,10 @@ impl Stage for Conductor {
 
     fn refuse(&mut self, refuse: bool) -> Outcome<()> {
         if refuse {
-            self.listener = None;
+            // Closing is not enough: a shim that another thread is just starting may still hold the descriptor.
+            if let Some(listener) = self.listener.take() {
+                let _ = listener.shutdown(Shutdown::Both);
+            }
         } else if self.listener.is_none() {
             let listener = bound(self.address)?;
             // A small buffer on this side, so that a stalled peer is felt after few megabytes.
