@@ -236,7 +236,23 @@ class Calls:
 def run_python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     """A Python program in a process of its own."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-    return subprocess.Popen([sys.executable, "-u", *arguments], **pipes)
+    program = subprocess.Popen([sys.executable, "-u", *arguments], **pipes)
+    _programs.append(program)
+    return program
+
+
+_programs: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_program_outlives_its_test() -> Iterator[None]:
+    """A test that fails half-way leaves no process behind."""
+    yield
+    while _programs:
+        program = _programs.pop()
+        if program.poll() is None:
+            program.kill()
+            program.wait()
 
 
 @pytest.fixture(scope="session")
