@@ -25,6 +25,7 @@ pub(crate) struct Report {
     /// to the sink.
     pub(crate) messages: Vec<(u64, u64)>,
     pub(crate) times: HashMap<u64, u32>,
+    pub(crate) highest: u64,
     pub(crate) ended: bool,
 }
 
@@ -32,6 +33,7 @@ impl Report {
     pub(crate) fn message(&mut self, seq: u64, stamp: u64) {
         self.messages.push((stamp, seq));
         *self.times.entry(seq).or_default() += 1;
+        self.highest = self.highest.max(seq);
     }
 
     fn line(&mut self, line: &str, role: Role, source: &Source) {

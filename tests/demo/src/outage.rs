@@ -102,7 +102,7 @@ pub(crate) fn recovery(client: &Client, episode: &Episode, until: u64) -> Recove
 
 fn caught_up(client: &Client) -> bool {
     let sent = client.source.highest();
-    client.report.lock().is_ok_and(|r| r.ended || r.times.len() as u64 + RATE / 4 >= sent)
+    client.report.lock().is_ok_and(|r| r.ended || r.highest + RATE / 4 >= sent)
 }
 
 /// How long a connection has to last before it is cut. remqtt calls a connection stable after five seconds
