@@ -7,7 +7,8 @@ logs=${CARGO_TARGET_DIR:-target}/logs
 mkdir -p "$logs"
 log=$logs/$name.log
 start=$SECONDS
-"$@" >"$log" 2>&1 </dev/null
+# A shell starts its background jobs with SIGINT ignored, and every child would inherit that: tests of Ctrl-C would wait.
+env --default-signal=INT "$@" >"$log" 2>&1 </dev/null
 status=$?
 if [ $status -ne 0 ]; then
     printf '== %s failed (exit %s): %s\n' "$name" "$status" "$*"
