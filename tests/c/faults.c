@@ -1,6 +1,7 @@
 /* What can go wrong around a client: names, ports, peers, processes, signals, threads. */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -302,6 +303,7 @@ static void *use_until_closed(void *argument)
     while (status == REMQTT_OK || status == REMQTT_E_QUEUE_FULL) {
         status = remqtt_client_publish(crowd->client, remqtt_str_of("a"), remqtt_bytes_of("", 0), &options, NULL);
         event_add(&crowd->done, 1);
+        sched_yield();
     }
     CHECK_STATUS(status, REMQTT_E_CLOSED);
     CHECK_OK(remqtt_client_wait_state(crowd->client, REMQTT_STATE_CLOSED, MINUTE_MS));
