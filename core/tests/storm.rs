@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use common::*;
@@ -50,6 +50,40 @@ fn serve(mut conversation: Conversation, seed: u64, calm: &AtomicBool, seen: &Mu
     }
 }
 
+/// Serves every connection on a thread of its own, until an empty one comes when the storm is over.
+fn serve_all(
+    peer: Peer,
+    calm: Arc<AtomicBool>,
+    seen: Arc<Mutex<HashSet<Bytes>>>,
+) -> JoinHandle<Vec<JoinHandle<()>>> {
+    thread::spawn(move || {
+        let mut conversations = Vec::new();
+        for seed in 0.. {
+            let conversation = peer.accept();
+            if calm.load(Ordering::Relaxed) && conversations.len() > CLIENTS {
+                // The last connection is the test's own, to end this loop.
+                if conversation.stream.peek(&mut [0]).unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            let (calm, seen) = (calm.clone(), seen.clone());
+            conversations.push(thread::spawn(move || serve(conversation, seed, &calm, &seen)));
+        }
+        conversations
+    })
+}
+
+fn publish_all(client: &Client, name: &str) {
+    for message in 0..MESSAGES {
+        let (topic, payload) = ("t".into(), format!("{name} {message}").into());
+        let (qos, properties) = (QoS::AtLeastOnce, Properties::new());
+        let ticket = client.publish(Publish { topic, payload, qos, retain: false, properties }).unwrap();
+        if message % 100 == 0 {
+            client.wait(ticket, PATIENCE).unwrap();
+        }
+    }
+}
+
 #[test]
 fn through_cuts_at_any_moment_every_publish_arrives_and_completes_exactly_once() {
     let peer = Peer::new();
@@ -85,38 +119,11 @@ fn through_cuts_at_any_moment_every_publish_arrives_and_completes_exactly_once()
         .collect();
 
     let address = peer.url().trim_start_matches("mqtt://").to_owned();
-    let (server_calm, server_seen) = (calm.clone(), seen.clone());
-    let server = thread::spawn(move || {
-        let mut conversations = Vec::new();
-        for seed in 0.. {
-            let conversation = peer.accept();
-            if server_calm.load(Ordering::Relaxed) && conversations.len() > CLIENTS {
-                // The last connection is the test's own, to end this loop.
-                if conversation.stream.peek(&mut [0]).unwrap_or(0) == 0 {
-                    break;
-                }
-            }
-            let (calm, seen) = (server_calm.clone(), server_seen.clone());
-            conversations.push(thread::spawn(move || serve(conversation, seed, &calm, &seen)));
-        }
-        conversations
-    });
+    let server = serve_all(peer, calm.clone(), seen.clone());
     thread::scope(|scope| {
         for (number, client) in clients.iter().enumerate() {
             for thread in 0..THREADS {
-                scope.spawn(move || {
-                    for message in 0..MESSAGES {
-                        let payload = format!("{number} {thread} {message}");
-                        let (topic, properties) = ("t".into(), Properties::new());
-                        let qos = QoS::AtLeastOnce;
-                        let publish =
-                            Publish { topic, payload: payload.into(), qos, retain: false, properties };
-                        let ticket = client.publish(publish).unwrap();
-                        if message % 100 == 0 {
-                            client.wait(ticket, PATIENCE).unwrap();
-                        }
-                    }
-                });
+                scope.spawn(move || publish_all(client, &format!("{number} {thread}")));
             }
         }
     });
