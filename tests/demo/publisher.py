@@ -45,6 +45,7 @@ client.reconnect_delay_set(min_delay=1, max_delay=120)
 client.on_connect = on_connect
 client.on_disconnect = on_disconnect
 client.on_publish = on_publish
+client.on_connect_fail = lambda client, userdata: say("failed")
 client.connect(host, port, keepalive=60)
 client.loop_start()
 connected.wait()

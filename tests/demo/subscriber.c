@@ -23,6 +23,8 @@ static void on_state(void *user, remqtt_client *client, const remqtt_state_event
         printf("up %" PRIu64 "\n", now());
     else if (event->was_connected)
         printf("down %" PRIu64 "\n", now());
+    else if (event->cause != REMQTT_OK)
+        printf("failed %" PRIu64 " %.*s\n", now(), (int)event->text.len, event->text.ptr);
 }
 
 static int32_t on_message(void *user, remqtt_client *client, const remqtt_message *message)

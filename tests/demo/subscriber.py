@@ -45,6 +45,7 @@ client.on_connect = on_connect
 client.on_subscribe = on_subscribe
 client.on_disconnect = on_disconnect
 client.on_message = on_message
+client.on_connect_fail = lambda client, userdata: say("failed")
 client.connect(host, port, keepalive=60)
 client.subscribe(topic, qos=qos)
 client.loop_forever()

@@ -21,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) ready: bool,
     /// When the client's disconnect callback was called.
     pub(crate) downs: Vec<u64>,
+    /// When an attempt to connect failed, and why, as far as the client's language tells.
+    pub(crate) failures: Vec<(u64, String)>,
     /// (stamp, sequence number) in the order of delivery: to the subscriber's application, or, of a publisher's messages,
     /// to the sink.
     pub(crate) messages: Vec<(u64, u64)>,
@@ -45,6 +47,9 @@ impl Report {
             (Some("subscribed"), ..) => self.ready = true,
             (Some("up"), ..) => self.ready |= role == Role::Publisher,
             (Some("down"), Some(stamp), _) => self.downs.push(stamp),
+            (Some("failed"), Some(stamp), _) => {
+                self.failures.push((stamp, line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned()));
+            }
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! The demo of remqtt: outages made to order, remqtt beside paho-mqtt, one table.
 //!
 //! ```text
-//! remqtt-demo [--broker mosquitto|rumqttd|mqtt://host:port] [--only PART-OF-A-NAME]
+//! remqtt-demo [--broker mosquitto|rumqttd|mqtt://host:port] [--only PART-OF-A-NAME] [--fault PART-OF-A-NAME] [--times N]
 //! remqtt-demo probe [--broker ...]     does the broker itself keep the guarantee?
 //! ```
 //!
@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, Instant};
 
 use client::{Client, Library, Programs, Role};
+use outage::Fault;
 use publisher::Source;
 use table::Outcome;
 
@@ -101,6 +102,7 @@ async fn judge(broker: &broker::Broker) -> io::Result<bool> {
 async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     let started = Instant::now();
     let programs = programs()?;
+    let wanted = wanted_faults(arguments)?;
     let broker = broker::start(option(arguments, "--broker"), &programs.logs).await?;
     judge(&broker).await?;
     let run = format!("remqtt-demo-{}", clock::now());
@@ -129,7 +131,7 @@ async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     sleep(Duration::from_secs(1)).await;
 
     let episodes = tokio::select! {
-        episodes = faults(&clients, &proxies, started) => episodes,
+        episodes = faults(&wanted, &clients, &proxies, started) => episodes,
         early = &mut publisher => return Err(early.map_err(io::Error::other)?.err().unwrap_or(io::ErrorKind::Other.into())),
     };
     source.stop.store(true, Ordering::Relaxed);
@@ -148,16 +150,24 @@ async fn demo(arguments: &[String]) -> io::Result<ExitCode> {
     Ok(if ours { verdict(outcome) } else { ExitCode::SUCCESS })
 }
 
+fn wanted_faults(arguments: &[String]) -> io::Result<Vec<&'static Fault>> {
+    let name = option(arguments, "--fault").unwrap_or_default();
+    let times = option(arguments, "--times").map_or(Ok(1), str::parse).map_err(io::Error::other)?;
+    let faults = outage::FAULTS.iter().filter(|fault| fault.name.contains(name));
+    Ok(faults.flat_map(|fault| std::iter::repeat_n(fault, times)).collect())
+}
+
 async fn faults(
+    wanted: &[&Fault],
     clients: &[Client],
     proxies: &watch::Sender<proxy::State>,
     started: Instant,
 ) -> Vec<outage::Episode> {
     let (mut episodes, mut rested) = (Vec::new(), Instant::now());
-    for (number, fault) in outage::FAULTS.iter().enumerate() {
+    for (number, fault) in wanted.iter().enumerate() {
         let episode = outage::inject(fault, proxies, rested).await;
         let seconds = started.elapsed().as_secs_f64();
-        println!("[{seconds:>5.1} s] {}/{} {} is over", number + 1, outage::FAULTS.len(), fault.name);
+        println!("[{seconds:>5.1} s] {}/{} {} is over", number + 1, wanted.len(), fault.name);
         rested = outage::settle(clients, &episode, rested).await;
         episodes.push(episode);
     }

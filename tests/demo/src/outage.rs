@@ -100,6 +100,19 @@ pub(crate) fn recovery(client: &Client, episode: &Episode, until: u64) -> Recove
     }
 }
 
+/// The attempts that failed since the fault began, in words.
+fn failures(client: &Client, episode: &Episode) -> String {
+    let Ok(report) = client.report.lock() else { return String::new() };
+    let since = report.failures.partition_point(|(stamp, _)| *stamp < episode.start);
+    match &report.failures[since..] {
+        [] => String::new(),
+        [.., (stamp, why)] => {
+            let (count, ms) = (report.failures.len() - since, clock::ms(episode.start, *stamp));
+            format!("   {count} attempts failed, the last at {ms:.1} ms {why}")
+        }
+    }
+}
+
 fn caught_up(client: &Client) -> bool {
     let sent = client.source.highest();
     client.report.lock().is_ok_and(|r| r.ended || r.highest + RATE / 4 >= sent)
@@ -122,7 +135,11 @@ pub(crate) async fn settle(clients: &[Client], episode: &Episode, rested: Instan
             let (Some(ms), true) = (recovery.first_message_ms, caught_up(client)) else {
                 return true;
             };
-            println!("         {:<30} first message after {ms:>8.1} ms", client.name());
+            println!(
+                "         {:<30} first message after {ms:>8.1} ms{}",
+                client.name(),
+                failures(client, episode)
+            );
             if client.library.ours() && recovery.notice_ms.is_some() {
                 rested = Instant::now() + STABLE;
             }

@@ -25,12 +25,15 @@ pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
         let mut batch = client.pull(Duration::from_secs(3600));
         while let Some(event) = batch.next() {
             match event {
-                Event::Connected(_) => say("up")?,
-                Event::Disconnected(lost) if lost.was_connected => say("down")?,
-                Event::Completed(_, Outcome::Subscribed(..)) => say("subscribed")?,
+                Event::Connected(_) => say("up", "")?,
+                Event::Disconnected(lost) if lost.was_connected => say("down", "")?,
+                Event::Disconnected(lost) => {
+                    say("failed", &lost.error.map_or_else(String::new, |why| why.to_string()))?
+                }
+                Event::Completed(_, Outcome::Subscribed(..)) => say("subscribed", "")?,
                 Event::Message(message) => {
                     let seq: [u8; 8] = message.publish.payload[..8].try_into().map_err(io::Error::other)?;
-                    say(&format!("message {}", u64::from_be_bytes(seq)))?;
+                    say(&format!("message {}", u64::from_be_bytes(seq)), "")?;
                 }
                 Event::Closed => return Ok(()),
                 _ => {}
@@ -39,8 +42,8 @@ pub(crate) fn run(arguments: &[String]) -> io::Result<()> {
     }
 }
 
-fn say(what: &str) -> io::Result<()> {
+fn say(what: &str, why: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{what} {}", clock::now())?;
+    writeln!(out, "{what} {} {why}", clock::now())?;
     out.flush()
 }
