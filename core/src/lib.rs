@@ -7,6 +7,7 @@ mod ledger;
 mod pool;
 mod runtime;
 mod shared;
+pub mod store;
 mod transport;
 
 pub use client::Client;

@@ -132,6 +132,12 @@ errors! {
     -42 SessionTakenOver Peer RetrySlowly "another client uses the same client identifier";
     /// The server answered a publish, subscribe or unsubscribe with a failure.
     -43 Rejected Peer Never "the server rejected the request";
+    /// The store cannot be written: full, read-only, an error of the disk. It is tried again until it can.
+    -50 StoreFailed Us CallAgain "the store cannot be written";
+    /// Another process, or another client of this one, uses the store.
+    -51 StoreLocked You CallAgain "the store is in use";
+    /// Part of the store could not be read. What could be counts; the damaged file was set aside.
+    -52 StoreDamaged Us Never "the store was damaged";
 }
 
 /// An error: a code of the table, the server's reason code where there is one, and words for this case.

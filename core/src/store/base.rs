@@ -1,0 +1,173 @@
+//! An opened database, and the only place that calls redb: whatever it does, an error or a panic, comes out as
+//! [`Trouble`], and after trouble it cannot touch the file any more.
+//!
+//! **One sync per commit.** redb can write a commit in one phase (everything, then one `fsync`) or two (the pages,
+//! `fsync`, the byte that makes them count, `fsync`). After a power cut in the middle of the first kind the checksums
+//! tell that pages are missing, and the commit before counts. That is enough: the second kind defends against somebody
+//! who chooses values such that a torn page has the right 128-bit checksum. The price is that damage to the pages of
+//! the newest commit looks like a torn one. Whether the machine was started since tells the two apart.
+
+use std::fmt;
+use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use redb::{Database, DatabaseError, WriteTransaction};
+
+use super::disk::{Lease, Medium};
+use super::rows::{self, Growth, Row};
+use super::Change;
+
+/// Of redb's pages. Its default is 1 GiB; a store is written far more than read, and many may be open.
+const CACHE: usize = 1 << 20;
+
+/// Why something was not done.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The disk did not do it. It may do it later.
+    Disk(io::Error),
+    /// What is in the file makes no sense, or redb has a defect.
+    Damage(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Disk(error) => error.fmt(f),
+            Trouble::Damage(what) => f.write_str(what),
+        }
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Trouble::Disk(error)
+    }
+}
+
+pub(super) struct Base {
+    /// Always there, but for the moment of its end.
+    db: Option<Database>,
+    lease: Lease,
+}
+
+/// A database that was there.
+pub(super) struct Found {
+    pub(super) base: Base,
+    /// The newest commit is not whole on the disk, so that the one before it counts.
+    pub(super) undone: bool,
+}
+
+impl Base {
+    /// Begins a database in an empty file.
+    pub(super) fn create(medium: Arc<Medium>) -> Result<Base, Trouble> {
+        let lease = Lease::new(medium);
+        let copy = lease.clone();
+        let db =
+            attempt(&lease, || Ok(Database::builder().set_cache_size(CACHE).create_with_backend(copy)?))?;
+        Ok(Base { db: Some(db), lease })
+    }
+
+    /// Opens the database in this file and verifies every page of it.
+    pub(super) fn open(medium: Arc<Medium>) -> Result<Found, Trouble> {
+        if medium.len()? == 0 {
+            return Err(Trouble::Damage("the file is empty".into()));
+        }
+        let lease = Lease::new(medium);
+        let copy = lease.clone();
+        let undone = Arc::new(AtomicBool::new(false));
+        let undoing = undone.clone();
+        let db = attempt(&lease, || {
+            let mut builder = Database::builder();
+            builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+            // redb tells how far a repair is: it skips no step, except that it is at 0.3 only when the first of its
+            // scans found that the newest commit is not whole.
+            builder.set_repair_callback(move |repair| {
+                if repair.progress() > 0.1 && repair.progress() < 0.5 {
+                    undoing.store(true, Ordering::Relaxed);
+                }
+            });
+            match builder.create_with_backend(copy) {
+                Err(DatabaseError::UpgradeRequired(version)) => {
+                    Err(redb::Error::Corrupted(format!("it has the file format {version} of redb")))
+                }
+                result => Ok(result?),
+            }
+        })?;
+        Ok(Found { base: Base { db: Some(db), lease }, undone: undone.load(Ordering::Relaxed) })
+    }
+
+    pub(super) fn medium(&self) -> &Arc<Medium> {
+        self.lease.medium()
+    }
+
+    /// Makes the changes durable.
+    pub(super) fn commit(&self, changes: &[Change]) -> Result<Growth, Trouble> {
+        self.write(|txn| rows::apply(txn, changes))
+    }
+
+    /// Makes what `fill` does durable.
+    pub(super) fn write<T>(
+        &self,
+        fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, Trouble> {
+        self.attempt(|db| {
+            let txn = db.begin_write()?;
+            let result = fill(&txn)?;
+            txn.commit()?;
+            Ok(result)
+        })
+    }
+
+    pub(super) fn formats(&self) -> Result<Option<(u32, u32)>, Trouble> {
+        self.attempt(rows::formats)
+    }
+
+    /// See [`rows::note_boot`].
+    pub(super) fn note_boot(&self) -> Result<bool, Trouble> {
+        self.attempt(rows::note_boot)
+    }
+
+    /// See [`rows::portion`].
+    pub(super) fn portion(&self, after: Option<&[u8]>) -> Result<Vec<Row>, Trouble> {
+        self.attempt(|db| rows::portion(db, after))
+    }
+
+    /// The database ends without another write to its file.
+    pub(super) fn abandon(self) {
+        self.lease.sever();
+    }
+
+    /// For a forked child: the memory of the database is left alone, because its locks may be held by threads that
+    /// only the parent has, and the file is the parent's.
+    pub(super) fn forget(mut self) {
+        std::mem::forget(self.db.take());
+    }
+
+    fn attempt<T>(&self, action: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, Trouble> {
+        attempt(&self.lease, || match &self.db {
+            Some(db) => action(db),
+            None => Err(redb::Error::DatabaseClosed),
+        })
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            self.lease.sever();
+        }
+    }
+}
+
+fn attempt<T>(lease: &Lease, action: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Trouble> {
+    let what = match catch_unwind(AssertUnwindSafe(action)) {
+        Ok(Ok(result)) => return Ok(result),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the database gave up".into(),
+    };
+    lease.sever();
+    Err(lease.take_failure().map_or(Trouble::Damage(what), Trouble::Disk))
+}

@@ -1,0 +1,191 @@
+//! The store that is open: commits, and going on after trouble.
+//!
+//! After an error the database is given up at once, and the next commit opens it anew, as after a crash: see
+//! [`super::disk`] for why the file then says what it said after the last commit that succeeded. Whoever gave the
+//! changes still has them and gives them again.
+//!
+//! **Space.** redb shortens its file as far as the end of it is free, but one row there holds everything before it.
+//! A file that is mostly free is written anew, which takes as long as its rows need and not as long as the file is;
+//! redb's own compaction moves pages in many transactions of two syncs each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::base::{Base, Trouble};
+use super::disk::{Medium, Plug};
+use super::lock::Lock;
+use super::rows::{self, Row};
+use super::{failed, files, Change, Error, ErrorCode, SessionStore};
+
+/// Files up to this size are left alone: redb begins one with more than 1 MiB, most of it holes.
+const SMALL: u64 = 8 << 20;
+/// A file is mostly free when it is this many times what its rows need. Pages are filled by two thirds, typically.
+const LOOSE: u64 = 4;
+/// So much is written anew between two commits without anybody noticing.
+const QUICK: u64 = 1 << 20;
+/// Commits after one at which space could not be given back, before that is tried again.
+const REST: u32 = 1024;
+
+pub(super) struct Store {
+    path: PathBuf,
+    lock: Lock,
+    plug: Plug,
+    /// None after trouble, until the next commit.
+    base: Option<Base>,
+    medium: Arc<Medium>,
+    /// What the rows need.
+    weight: u64,
+    /// The name in the directory may not be durable.
+    unsettled: bool,
+    rest: u32,
+}
+
+impl Store {
+    pub(super) fn new(path: PathBuf, lock: Lock, plug: Plug, base: Base, weight: u64) -> Store {
+        let medium = base.medium().clone();
+        Store { path, lock, plug, base: Some(base), medium, weight, unsettled: false, rest: 0 }
+    }
+
+    /// Gives back free space, however long it takes.
+    pub(super) fn give_back_everything(&mut self) {
+        if self.is_loose() {
+            // Space that cannot be given back now is no reason not to open the store.
+            let _ = self.move_to_new_file();
+        }
+    }
+
+    fn give_back(&mut self) {
+        self.rest = self.rest.saturating_sub(1);
+        if self.rest == 0 && self.weight <= QUICK && self.is_loose() {
+            let _ = self.move_to_new_file();
+            self.rest = REST;
+        }
+    }
+
+    fn is_loose(&self) -> bool {
+        let size = self.size();
+        size > SMALL && size / LOOSE > self.weight
+    }
+
+    fn try_commit(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+        if self.unsettled {
+            files::sync_directory(&self.path)?;
+            self.unsettled = false;
+        }
+        let base = self.opened()?;
+        match base.commit(changes) {
+            Ok(growth) => self.weight = (self.weight + growth.more).saturating_sub(growth.less),
+            Err(trouble) => {
+                self.give_up();
+                return Err(trouble);
+            }
+        }
+        // A file without a name is gone with us.
+        if !self.medium.is_at(&self.path) {
+            self.move_to_new_place()?;
+        }
+        self.give_back();
+        Ok(())
+    }
+
+    /// The database, opened anew after trouble.
+    fn opened(&mut self) -> Result<&Base, Trouble> {
+        if self.base.is_none() {
+            self.medium.restore()?;
+            self.base = Some(Base::open(self.medium.clone())?.base);
+        }
+        self.base.as_ref().ok_or_else(|| Trouble::Damage("no database".into()))
+    }
+
+    fn give_up(&mut self) {
+        if let Some(base) = self.base.take() {
+            base.abandon();
+        }
+        // At the next commit for sure; now, so that a process that ends here leaves a file that is as it was.
+        let _ = self.medium.restore();
+    }
+
+    /// Somebody removed the file or its directory, or put something else there.
+    fn move_to_new_place(&mut self) -> Result<(), Trouble> {
+        files::make_parent(&self.path)?;
+        self.lock.renew()?;
+        if self.path.symlink_metadata().is_ok() {
+            return Err(io::Error::other("another file was put in its place").into());
+        }
+        self.move_to_new_file()
+    }
+
+    /// Writes the rows into a new file, which takes the place of this one.
+    fn move_to_new_file(&mut self) -> Result<(), Trouble> {
+        let Some(from) = &self.base else { return Ok(()) };
+        let base = write_anew(&self.path, &self.plug, |after| from.portion(after.as_deref()))?;
+        files::settle(&self.path)?;
+        if let Some(old) = self.base.take() {
+            old.abandon();
+        }
+        self.medium = base.medium().clone();
+        self.base = Some(base);
+        self.unsettled = true;
+        files::sync_directory(&self.path)?;
+        self.unsettled = false;
+        Ok(())
+    }
+}
+
+impl SessionStore for Store {
+    fn commit(&mut self, changes: &[Change]) -> Result<(), Error> {
+        if self.lock.is_inherited() {
+            return Err(Error::new(ErrorCode::Forked, "the store belongs to the parent process"));
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.try_commit(changes).map_err(|trouble| failed(&self.path, trouble))
+    }
+
+    fn size(&self) -> u64 {
+        self.medium.len().unwrap_or(0)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(base) = self.base.take() {
+            match self.lock.is_inherited() {
+                true => base.forget(),
+                false => drop(base),
+            }
+        }
+    }
+}
+
+/// Writes a store with the rows that `more` gives, portion by portion, into a new file beside this path.
+pub(super) fn write_anew(
+    path: &Path,
+    plug: &Plug,
+    mut more: impl FnMut(&mut Option<Vec<u8>>) -> Result<Vec<Row>, Trouble>,
+) -> Result<Base, Trouble> {
+    let medium = Medium::new(files::create_new(path)?, plug)?;
+    let base = Base::create(medium)?;
+    let mut interrupted = None;
+    base.write(|txn| {
+        rows::inscribe(txn)?;
+        let mut last = None;
+        loop {
+            match more(&mut last) {
+                Ok(rows) if rows.is_empty() => return Ok(()),
+                Ok(rows) => {
+                    rows::fill(txn, &rows)?;
+                    last = rows.into_iter().next_back().map(|(key, _)| key);
+                }
+                Err(trouble) => {
+                    interrupted = Some(trouble);
+                    return Err(redb::Error::DatabaseClosed);
+                }
+            }
+        }
+    })
+    .map_err(|trouble| interrupted.take().unwrap_or(trouble))?;
+    Ok(base)
+}
