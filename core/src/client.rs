@@ -3,6 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant as Moment};
 use remqtt_proto::wire::{check_properties, check_topic, PropertyOwner};
 use remqtt_proto::{
     ByteString, Command, Delivery, Engine, Error, ErrorCode, Options, Outage, Properties, Publish, QoS,
-    Reason, State, Stats, Subscription, Ticket, Version, WhenFull,
+    Reason, Recovery, State, Stats, Subscription, Ticket, Version, WhenFull,
 };
 
 use crate::dispatch::{Batch, Handler};
@@ -18,6 +19,7 @@ use crate::driver::Driver;
 use crate::pool::Pool;
 use crate::runtime::{now, Presence};
 use crate::shared::{Load, Shared};
+use crate::store;
 use crate::transport::Endpoint;
 
 /// A client. Clones are handles of the same client; the last one to go closes it.
@@ -27,15 +29,31 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that is not started. Checks the options (endpoint URLs included) and does no I/O.
+    /// A client that is not started. Checks the options (endpoint URLs included) and opens the store, if there is to
+    /// be one; publishes that it holds are pending again, under their tickets. No I/O to the server.
     pub fn new(options: Options) -> Result<Client, Error> {
         let options = checked(options)?;
+        let seed = RandomState::new().hash_one(0);
+        if options.store.is_empty() {
+            return Client::drive(Engine::new(options, seed, now()), |driver| driver);
+        }
+        let (opened, recovery) = reopen(&options)?;
+        let tickets: Vec<Ticket> = recovery.pending().map(|(ticket, ..)| ticket).collect();
+        let last_ticket = recovery.last_ticket();
+        let engine = Engine::recover(options, recovery, seed, now(), unix_ms());
+        let client = Client::drive(engine, |driver| {
+            driver.shared().pending(&tickets, last_ticket);
+            driver.with_store(opened.store, opened.damage)
+        })?;
+        Ok(client)
+    }
+
+    fn drive(engine: Engine, complete: impl FnOnce(Driver) -> Driver) -> Result<Client, Error> {
         let (presence, runtime) = Presence::open()?;
-        let engine = Engine::new(options, RandomState::new().hash_one(0), now());
         let shared = Arc::new(Shared::new(engine.options().clone(), presence));
         let driver = {
             let _timers = runtime.enter();
-            Driver::new(shared.clone(), engine)
+            complete(Driver::new(shared.clone(), engine))
         };
         runtime.spawn(driver);
         Ok(Client { shared })
@@ -80,8 +98,14 @@ impl Client {
     pub fn reconfigure(&self, options: Options) -> Result<(), Error> {
         self.shared.check_process()?;
         let mut options = checked(options)?;
+        let before = self.options();
         if options.client_id.is_empty() {
-            options.client_id = self.options().client_id.clone();
+            options.client_id = before.client_id.clone();
+        }
+        let moved = options.store != before.store;
+        if moved || (!options.store.is_empty() && options.client_id != before.client_id) {
+            let why = "store: the file, and the client identifier whose session it holds, are chosen when the client is made";
+            return Err(Error::new(ErrorCode::InvalidOption, why));
         }
         self.shared.send(Command::Reconfigure(Box::new(options.clone())))?;
         self.shared.manual_ack.store(options.manual_ack, Ordering::Relaxed);
@@ -116,6 +140,9 @@ impl Client {
         self.shared.accept(ticket, Command::Publish(ticket, publish), |queue, command| {
             let Command::Publish(_, publish) = command else { return Ok(()) };
             Engine::check_publish(&queue.options, publish)?;
+            if let Some(error) = queue.store_failure.clone().filter(|_| publish.qos != QoS::AtMostOnce) {
+                return Err(error);
+            }
             let offline = self.shared.state() != State::Connected;
             if offline && publish.qos == QoS::AtMostOnce && !queue.options.queue_qos0_offline {
                 return Err(ErrorCode::NotConnected.into());
@@ -226,6 +253,14 @@ impl Client {
         self.shared.wait_until(deadline(timeout), |queue| (!open(queue.ledger.first())).then_some(Ok(())))
     }
 
+    /// An operation that is complete when everything accepted so far is durable in the store: from then on it survives
+    /// kill -9 and a power cut. While the disk refuses, it stays open. Without a store it is complete at once.
+    pub fn sync(&self) -> Result<Ticket, Error> {
+        let ticket = self.next_ticket();
+        self.shared.accept(ticket, Command::Sync(ticket), |_, _| Ok(()))?;
+        Ok(ticket)
+    }
+
     /// Takes the events that are there, waiting up to `timeout` for the first. For programs that drive their own
     /// loop; not together with `dispatch_on`. An empty batch means that the time is over (or the client is closed
     /// and drained, or `interrupt` was called).
@@ -280,6 +315,28 @@ impl Drop for Client {
 /// The moment when a wait is over; `None` is never.
 fn deadline(timeout: Duration) -> Option<Moment> {
     Moment::now().checked_add(timeout)
+}
+
+/// Opens the store and reads what it holds.
+fn reopen(options: &Options) -> Result<(store::Opened, Recovery), Error> {
+    let mut recovery = Recovery::default();
+    let mut opened = store::open(Path::new(&*options.store), &mut |key, value| recovery.row(key, value))?;
+    recovery.complete();
+    let (stored, wanted) = (recovery.client_id(), &options.client_id);
+    if !stored.is_empty() && !wanted.is_empty() && stored != wanted {
+        let why = format!("store: {:?} holds the session of client identifier {stored:?}", &*options.store);
+        return Err(Error::new(ErrorCode::InvalidOption, why));
+    }
+    if let Some(damage) = recovery.damage() {
+        let before = opened.damage.take().map_or(String::new(), |error| format!("{}; ", error.detail));
+        opened.damage = Some(Error::new(ErrorCode::StoreDamaged, before + &damage));
+    }
+    Ok((opened, recovery))
+}
+
+fn unix_ms() -> i64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Checks the options and completes them with what the endpoint URLs say.

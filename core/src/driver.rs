@@ -25,8 +25,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use crate::disk::Disk;
 use crate::runtime::now;
 use crate::shared::{Report, Shared};
+use crate::store::SessionStore;
 use crate::transport::{tcp, Endpoint};
 
 /// Rounds before the task yields to others.
@@ -69,6 +71,10 @@ enum Link {
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     engine: Engine,
+    /// `None`: the session lives in memory.
+    disk: Option<Disk>,
+    /// What was wrong with the store when it was opened; the first thing to be told.
+    damage: Option<Error>,
     link: Link,
     /// Taken from the queue, not yet handed to the engine.
     commands: VecDeque<Command>,
@@ -95,6 +101,8 @@ impl Driver {
         Driver {
             shared,
             engine,
+            disk: None,
+            damage: None,
             link: Link::Down,
             commands: VecDeque::new(),
             unsent: BytesMut::new(),
@@ -108,11 +116,21 @@ impl Driver {
         }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Keeps the session of the engine in this store. `damage` is what was found when it was opened.
+    pub(crate) fn with_store(mut self, store: Box<dyn SessionStore>, damage: Option<Error>) -> Driver {
+        (self.disk, self.damage) = (Some(Disk::new(store)), damage);
+        self
+    }
+
     fn work(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         for _ in 0..ROUNDS {
             let busy = self.round(cx, scratch);
             if self.closed {
-                return Poll::Ready(());
+                return self.end(cx, scratch);
             }
             if !busy {
                 self.acknowledge_bytes();
@@ -128,7 +146,11 @@ impl Driver {
     /// True if there may be more to do.
     fn round(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
         let now = now();
+        if let Some(damage) = self.damage.take() {
+            self.note(Event::Store(Some(damage)), scratch);
+        }
         let mut busy = self.obey(now, scratch);
+        busy |= self.persist(now, cx);
         busy |= match self.link {
             Link::Down => false,
             Link::Dialling(..) => self.dialled(now, cx),
@@ -141,6 +163,7 @@ impl Driver {
         busy |= self.carry_out(now, scratch);
         busy |= self.transmit(now, cx, scratch);
         busy |= self.carry_out(now, scratch);
+        busy |= self.persist(now, cx);
         self.publish(scratch);
         busy
     }
@@ -186,6 +209,27 @@ impl Driver {
             self.commands = VecDeque::new();
         }
         count > 0
+    }
+
+    /// Lets the disk work, and tells the engine how far it has come.
+    fn persist(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let Some(news) = self.disk.as_mut().and_then(|disk| disk.poll(cx)) else { return false };
+        self.engine.handle(now, news);
+        true
+    }
+
+    /// The client is closed. The last changes are written first: whoever hears of the end may open the store.
+    fn end(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        if let Some(disk) = &mut self.disk {
+            while disk.poll(cx).is_some() {}
+            if !disk.is_idle() && !disk.is_refusing() {
+                return Poll::Pending;
+            }
+        }
+        self.disk = None;
+        scratch.events.push_back(Event::Closed);
+        self.publish(scratch);
+        Poll::Ready(())
     }
 
     fn dialled(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
@@ -245,6 +289,11 @@ impl Driver {
             match output {
                 Output::Dial(attempt, server) => self.dial(now, attempt, server),
                 Output::Hangup(_) => self.hang_up(now, scratch),
+                Output::Persist(lsn, change) => {
+                    if let Some(disk) = &mut self.disk {
+                        disk.add(lsn, change);
+                    }
+                }
                 Output::Event(event) => self.note(event, scratch),
             }
         }
@@ -284,7 +333,10 @@ impl Driver {
             }
             Event::Completed(ticket, _) => scratch.report.completed.push((*ticket, None)),
             Event::Recovered(outage) => scratch.report.outages.push((**outage).clone()),
-            Event::Closed => self.closed = true,
+            Event::Closed => {
+                self.closed = true;
+                return; // told when the store is closed too
+            }
             _ => {}
         }
         scratch.events.push_back(event);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
 mod client;
+mod disk;
 mod dispatch;
 mod driver;
 mod ledger;

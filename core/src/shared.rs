@@ -52,6 +52,8 @@ pub(crate) struct Queue {
     pub(crate) stats: Stats,
     pub(crate) timeline: VecDeque<Outage>,
     pub(crate) ledger: Ledger,
+    /// Why publishes of QoS 1 and 2 cannot be stored at present.
+    pub(crate) store_failure: Option<Error>,
     /// Publishes that were accepted and have not reached the engine.
     on_the_way: Load,
     waiting: usize,
@@ -93,6 +95,7 @@ impl Shared {
                 stats: Stats::default(),
                 timeline: VecDeque::new(),
                 ledger: Ledger::default(),
+                store_failure: None,
                 on_the_way: Load::default(),
                 waiting: 0,
             }),
@@ -108,6 +111,15 @@ impl Shared {
         match self.generation == generation() {
             true => Ok(()),
             false => Err(ErrorCode::Forked.into()),
+        }
+    }
+
+    /// Takes up the operations of an earlier process; tickets go on after `last`.
+    pub(crate) fn pending(&self, tickets: &[Ticket], last: Ticket) {
+        self.last_ticket.store(last, Ordering::Relaxed);
+        let mut queue = self.queue.lock();
+        for ticket in tickets {
+            queue.ledger.open(*ticket);
         }
     }
 
@@ -213,6 +225,9 @@ impl Shared {
         let state_changed = self.state.swap(state as i32, Ordering::AcqRel) != state as i32;
         let mut queue = self.queue.lock();
         queue.stats = engine.stats();
+        if queue.store_failure.as_ref() != engine.store_failure() {
+            queue.store_failure = engine.store_failure().cloned();
+        }
         queue.on_the_way.messages -= report.handed_over.messages;
         queue.on_the_way.bytes -= report.handed_over.bytes;
         report.handed_over = Load::default();

@@ -64,6 +64,19 @@ pub type remqtt_state_fn = Option<
 pub type remqtt_recovered_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, client: *mut remqtt_client, outage: *const remqtt_outage)>;
 
+/// Called when the store of the session (option "store") has a trouble: REMQTT_E_STORE_FAILED: it cannot be written;
+/// publishes of QoS 1 and 2 are refused and nothing that rests on it is sent, until `cause` is REMQTT_OK: it can be
+/// written again. REMQTT_E_STORE_DAMAGED: something in it could not be read when the client was made. `text` says what,
+/// and lives until the function returns.
+pub type remqtt_store_fn = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        client: *mut remqtt_client,
+        cause: remqtt_status,
+        text: remqtt_str,
+    ),
+>;
+
 /// How an operation ended.
 #[repr(C)]
 #[derive(Clone, Copy)]

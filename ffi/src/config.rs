@@ -7,7 +7,9 @@ use remqtt_core::{Error, ErrorCode, Options, Will};
 
 use crate::arguments::{by_mut, c_text, flag, qos, remqtt_bytes, remqtt_str};
 use crate::boundary::{boundary, status};
-use crate::callbacks::{remqtt_drop_fn, remqtt_message_fn, remqtt_recovered_fn, remqtt_state_fn, Callback};
+use crate::callbacks::{
+    remqtt_drop_fn, remqtt_message_fn, remqtt_recovered_fn, remqtt_state_fn, remqtt_store_fn, Callback,
+};
 use crate::props::{self, remqtt_props};
 use crate::status::remqtt_status;
 
@@ -26,6 +28,7 @@ pub(crate) struct Callbacks {
     pub(crate) state: Option<Arc<Callback<remqtt_state_fn>>>,
     pub(crate) message: Option<Arc<Callback<remqtt_message_fn>>>,
     pub(crate) recovered: Option<Arc<Callback<remqtt_recovered_fn>>>,
+    pub(crate) store: Option<Arc<Callback<remqtt_store_fn>>>,
 }
 
 /// Changes a config.
@@ -140,6 +143,11 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     Unacknowledged publishes when the server lost the session: resend or fail. Default resend.
 ///   lost_session_subscriptions: one of restore forget; default restore
 ///     Subscriptions when the server lost the session: restore or forget. Default restore.
+///   store: text; default empty
+///     Path of the file that keeps the session, so that it survives the death of the process: publishes
+///     of QoS 1 and 2 and their phases, identifiers of received QoS 2 messages, wanted subscriptions,
+///     the client identifier. One client uses it at a time; the directory is made if it is missing.
+///     Empty (default): the session lives in memory.
 ///   manual_ack: boolean; default false
 ///     Acknowledge received messages by call instead of when the message callback returns. Default off.
 ///   reconnect: boolean; default true
@@ -340,6 +348,24 @@ pub unsafe extern "C" fn remqtt_config_on_recovered(
 ) -> remqtt_status {
     let set = |config: &mut remqtt_config| {
         config.callbacks.recovered = function.map(|_| Arc::new(Callback::new(function, user, drop)));
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets the function for troubles of the store. A later call replaces the function; `drop` (may be NULL) runs when it
+/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
+/// is not taken. On failure `user` is not taken either.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_on_store(
+    config: *mut remqtt_config,
+    function: remqtt_store_fn,
+    user: *mut c_void,
+    drop: remqtt_drop_fn,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        config.callbacks.store = function.map(|_| Arc::new(Callback::new(function, user, drop)));
         Ok(())
     };
     // SAFETY: the header's rule for `config`.

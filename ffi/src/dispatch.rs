@@ -72,6 +72,7 @@ fn run(client: &remqtt_client, batch: &mut Batch<'_>, most: usize) -> usize {
                 }
                 Event::Completed(ticket, outcome) => complete(client, ticket, outcome),
                 Event::Recovered(outage) => recovered(client, &callbacks, &outage),
+                Event::Store(trouble) => stored(client, &callbacks, trouble.as_ref()),
                 event => changed(client, &callbacks, &event),
             }
         }
@@ -96,6 +97,7 @@ fn complete(client: &remqtt_client, ticket: Ticket, outcome: Outcome) {
             codes = each;
             properties
         }
+        Outcome::Stored => Default::default(),
         Outcome::Failed(error, properties) => {
             (status, reason, text) = (error.code as remqtt_status, error.reason_code, error.to_string());
             properties
@@ -122,6 +124,16 @@ fn recovered(client: &remqtt_client, callbacks: &Callbacks, outage: &Outage) {
     let Some(function) = callback.function else { return };
     // SAFETY: the header's rule for functions; everything that is shown lives until the return.
     unsafe { function(callback.user, std::ptr::from_ref(client).cast_mut(), &remqtt_outage::from(outage)) }
+}
+
+/// Calls the function for troubles of the store.
+fn stored(client: &remqtt_client, callbacks: &Callbacks, trouble: Option<&Error>) {
+    let Some(callback) = &callbacks.store else { return };
+    let Some(function) = callback.function else { return };
+    let cause = trouble.map_or(REMQTT_OK, |error| error.code as remqtt_status);
+    let text = trouble.map_or(String::new(), Error::to_string);
+    // SAFETY: the header's rule for functions; everything that is shown lives until the return.
+    unsafe { function(callback.user, std::ptr::from_ref(client).cast_mut(), cause, remqtt_str::of(&text)) }
 }
 
 /// Calls the function for changes of the connection's state.

@@ -81,6 +81,12 @@ pub const REMQTT_E_SERVER_DISCONNECTED: remqtt_status = -41;
 pub const REMQTT_E_SESSION_TAKEN_OVER: remqtt_status = -42;
 /// The server answered a publish, subscribe or unsubscribe with a failure.
 pub const REMQTT_E_REJECTED: remqtt_status = -43;
+/// The store cannot be written: full, read-only, an error of the disk. It is tried again until it can.
+pub const REMQTT_E_STORE_FAILED: remqtt_status = -50;
+/// Another process, or another client of this one, uses the store.
+pub const REMQTT_E_STORE_LOCKED: remqtt_status = -51;
+/// Part of the store could not be read. What could be counts; the damaged file was set aside.
+pub const REMQTT_E_STORE_DAMAGED: remqtt_status = -52;
 
 /// A table of names of core, as C strings that live as long as the process.
 pub(crate) fn names<'a>(of: impl Iterator<Item = &'a str>) -> Box<[CString]> {

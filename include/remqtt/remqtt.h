@@ -412,6 +412,14 @@ typedef struct {
 typedef void (*remqtt_recovered_fn)(void *user, remqtt_client *client, const remqtt_outage *outage);
 
 /**
+ * Called when the store of the session (option "store") has a trouble: REMQTT_E_STORE_FAILED: it cannot be written;
+ * publishes of QoS 1 and 2 are refused and nothing that rests on it is sent, until `cause` is REMQTT_OK: it can be
+ * written again. REMQTT_E_STORE_DAMAGED: something in it could not be read when the client was made. `text` says what,
+ * and lives until the function returns.
+ */
+typedef void (*remqtt_store_fn)(void *user, remqtt_client *client, remqtt_status cause, remqtt_str text);
+
+/**
  * Number of an operation of one client; 0 is none.
  */
 typedef uint64_t remqtt_token;
@@ -787,6 +795,21 @@ typedef struct {
  */
 #define REMQTT_E_REJECTED -43
 
+/**
+ * The store cannot be written: full, read-only, an error of the disk. It is tried again until it can.
+ */
+#define REMQTT_E_STORE_FAILED -50
+
+/**
+ * Another process, or another client of this one, uses the store.
+ */
+#define REMQTT_E_STORE_LOCKED -51
+
+/**
+ * Part of the store could not be read. What could be counts; the damaged file was set aside.
+ */
+#define REMQTT_E_STORE_DAMAGED -52
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -977,6 +1000,11 @@ void remqtt_config_free(remqtt_config *config);
  *     Unacknowledged publishes when the server lost the session: resend or fail. Default resend.
  *   lost_session_subscriptions: one of restore forget; default restore
  *     Subscriptions when the server lost the session: restore or forget. Default restore.
+ *   store: text; default empty
+ *     Path of the file that keeps the session, so that it survives the death of the process: publishes
+ *     of QoS 1 and 2 and their phases, identifiers of received QoS 2 messages, wanted subscriptions,
+ *     the client identifier. One client uses it at a time; the directory is made if it is missing.
+ *     Empty (default): the session lives in memory.
  *   manual_ack: boolean; default false
  *     Acknowledge received messages by call instead of when the message callback returns. Default off.
  *   reconnect: boolean; default true
@@ -1071,6 +1099,16 @@ remqtt_status remqtt_config_on_recovered(remqtt_config *config,
                                          remqtt_recovered_fn function,
                                          void *user,
                                          remqtt_drop_fn drop);
+
+/**
+ * Sets the function for troubles of the store. A later call replaces the function; `drop` (may be NULL) runs when it
+ * is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
+ * is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_store(remqtt_config *config,
+                                     remqtt_store_fn function,
+                                     void *user,
+                                     remqtt_drop_fn drop);
 
 /**
  * Makes a client and stores the first reference to it in `out` (NULL on failure). Does no input or output; the
@@ -1200,6 +1238,14 @@ remqtt_status remqtt_client_wait(remqtt_client *c,
  * REMQTT_E_TIMEOUT: they go on. REMQTT_E_DEADLOCK: called in a callback of this client.
  */
 remqtt_status remqtt_client_flush(remqtt_client *c, uint32_t timeout_ms);
+
+/**
+ * Waits up to `timeout_ms` until everything accepted so far is durable in the store (option "store"): from then on it
+ * survives kill -9 and a power cut. Without a store there is nothing to wait for.
+ * REMQTT_E_TIMEOUT: the disk goes on. REMQTT_E_DEADLOCK: called in a callback of this client.
+ */
+remqtt_status remqtt_client_sync(remqtt_client *c,
+                                 uint32_t timeout_ms);
 
 /**
  * The name of the statistic with this index, counted from 0, as in `connect_attempts`; NULL past the last one. A

@@ -260,6 +260,11 @@ public:
     {
         return detail::status(remqtt_client_wait_state(raw_, state, detail::ms(timeout)));
     }
+    /// Waits until everything accepted so far is durable in the store.
+    Status sync(std::chrono::milliseconds timeout) const
+    {
+        return detail::status(remqtt_client_sync(raw_, detail::ms(timeout)));
+    }
     Status flush(std::chrono::milliseconds timeout) const
     {
         return detail::status(remqtt_client_flush(raw_, detail::ms(timeout)));
@@ -448,6 +453,17 @@ public:
             detail::guarded(0, [&] { return (*static_cast<F *>(user))(ClientView(client), *outage), 0; });
         };
         return add(remqtt_config_on_recovered, +call, std::move(handler));
+    }
+    /// `handler(ClientView, remqtt_status, std::string_view)`: the trouble of the store in words, or REMQTT_OK when it
+    /// can be written again.
+    template <class F> Status on_store(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, remqtt_status cause, remqtt_str text) {
+            detail::guarded(0, [&] {
+                return (*static_cast<F *>(user))(ClientView(client), cause, detail::view(text)), 0;
+            });
+        };
+        return add(remqtt_config_on_store, +call, std::move(handler));
     }
     /// `handler(ClientView, MessageView)`, which returns nothing or an Ack.
     template <class F> Status on_message(F handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 from . import _native
@@ -23,6 +24,7 @@ class Setup(NamedTuple):
     transport: str = "tcp"
     reconnect_on_failure: bool = True
     manual_ack: bool = False
+    persistence: str | os.PathLike[str] | None = None
     options: dict[str, Any] | None = None
 
 

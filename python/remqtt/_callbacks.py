@@ -61,6 +61,7 @@ CallbackOnUnsubscribe_v1_mqtt5 = Callable[
 CallbackOnUnsubscribe_v1 = Union[CallbackOnUnsubscribe_v1_mqtt3, CallbackOnUnsubscribe_v1_mqtt5]
 CallbackOnUnsubscribe_v2 = Callable[["Client", Any, int, "list[ReasonCode]", Optional[Properties]], None]
 CallbackOnUnsubscribe = Union[CallbackOnUnsubscribe_v1, CallbackOnUnsubscribe_v2]
+CallbackOnStore = Callable[["Client", Any, "str | None"], None]
 CallbackOnRecovered = Callable[["Client", Any, "dict[str, Any]"], None]
 CallbackOnEvent = Callable[["Client", Any, str], None]
 
@@ -113,6 +114,7 @@ class Callbacks:
     _on_socket_register_write: Any = None
     _on_socket_unregister_write: Any = None
     _on_recovered: Any = None
+    _on_store: Any = None
     _on_event: Any = None
 
     on_log = _attribute(
@@ -164,6 +166,11 @@ class Callbacks:
         "on_recovered(client, userdata, outage): an outage is over and everything queued meanwhile was "
         "sent and acknowledged. `outage` is a dict as in timeline(). Not in paho-mqtt.",
     )
+    on_store = _attribute(
+        "on_store",
+        "on_store(client, userdata, trouble): the file of `persistence` cannot be written, or part of it "
+        "could not be read: `trouble` says it in words. None: it can be written again. Not in paho-mqtt.",
+    )
     on_event = _attribute(
         "on_event",
         "on_event(client, userdata, text): the canonical text of every event, before its own callback: what "
@@ -207,6 +214,7 @@ __all__ = [
     "CallbackOnPublish_v2",
     "CallbackOnRecovered",
     "CallbackOnSocket",
+    "CallbackOnStore",
     "CallbackOnSubscribe",
     "CallbackOnSubscribe_v1",
     "CallbackOnSubscribe_v1_mqtt3",

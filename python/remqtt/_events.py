@@ -333,6 +333,15 @@ class Events(Callbacks):
     def _recovered_event(self, event: tuple[Any, ...]) -> None:
         self._call("on_recovered", event[1])
 
+    def _store_event(self, event: tuple[Any, ...]) -> None:
+        trouble = None if event[1] is None else event[1][-1]
+        level = LogLevel.MQTT_LOG_NOTICE if trouble is None else LogLevel.MQTT_LOG_ERR
+        self._log(level, "Store: %s", trouble or "it can be written again")
+        self._call("on_store", trouble)
+
+    def _stored_event(self, event: tuple[Any, ...]) -> None:
+        """The end of sync(), which waits for itself."""
+
     def _text_event(self, event: tuple[Any, ...]) -> None:
         self._call("on_event", event[1])
 
@@ -349,6 +358,8 @@ _HANDLERS: dict[str, Callable[[Any, Any], None]] = {
     "unsubscribed": Events._unsubscribed_event,
     "failed": Events._failed_event,
     "recovered": Events._recovered_event,
+    "store": Events._store_event,
+    "stored": Events._stored_event,
     "text": Events._text_event,
     "closed": Events._closed_event,
 }

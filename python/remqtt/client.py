@@ -12,6 +12,7 @@ client.loop_forever()
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any, Callable, TypeVar, overload
 
 from . import _arguments, _callbacks, _constants, _dispatch, _native
@@ -54,7 +55,9 @@ class Client(Settings):
 
     Client(callback_api_version, client_id, clean_session, userdata, protocol, ...) as in paho-mqtt 2.x, or
     Client(client_id, clean_session, userdata, protocol, ...) as in 1.x: the first positional argument
-    decides. Only in remqtt: `options`, a dict of the core's options by name; see configure().
+    decides. Only in remqtt: `persistence`, the path of a file that keeps the session, so that what was
+    accepted survives the death of the process; and `options`, a dict of the core's options by name, see
+    configure().
     """
 
     @overload
@@ -69,6 +72,7 @@ class Client(Settings):
         reconnect_on_failure: bool = ...,
         manual_ack: bool = ...,
         *,
+        persistence: str | os.PathLike[str] | None = ...,
         options: dict[str, Any] | None = ...,
     ) -> None: ...
 
@@ -82,6 +86,7 @@ class Client(Settings):
         transport: str = ...,
         reconnect_on_failure: bool = ...,
         *,
+        persistence: str | os.PathLike[str] | None = ...,
         options: dict[str, Any] | None = ...,
     ) -> None: ...
 
@@ -103,9 +108,12 @@ class Client(Settings):
             "reconnect": "true" if setup.reconnect_on_failure else "false",
             "manual_ack": "true" if setup.manual_ack else "false",
         }
+        further = dict(setup.options or {})
+        store = further.pop("store", "") if setup.persistence is None else setup.persistence
+        options["store"] = os.fspath(store)
         self._core = _native.Core(options)
-        if setup.options:
-            self.configure(**setup.options)
+        if further:
+            self.configure(**further)
         self._log_changed()
         self._event_texts()
         _dispatch.remember(self)
@@ -222,6 +230,15 @@ class Client(Settings):
             return callback
 
         return decorator
+
+    def sync(self, timeout: float | None = None) -> bool:
+        """Waits until everything accepted so far is durable in the file of `persistence`:
+
+        From then on it survives kill -9 and a power cut. False when that took longer than `timeout` seconds
+        (None: as long as it takes), or in a callback. Without a file there is nothing to wait for. Not in
+        paho-mqtt.
+        """
+        return self._core.sync(timeout)
 
     def stats(self) -> dict[str, int]:
         """The core's counters by name; help(remqtt.statistics) lists them. Not in paho-mqtt."""

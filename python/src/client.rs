@@ -17,7 +17,7 @@ use remqtt_core::{
 use crate::arguments;
 use crate::error::raise;
 use crate::events::{outage_dict, Events, Inbox, Target};
-use crate::info::{MQTTMessageInfo, NO_CONN, QUEUE_SIZE, SUCCESS};
+use crate::info::{MQTTMessageInfo, NO_CONN, QUEUE_SIZE, SLICE, SUCCESS};
 use crate::pool::pool;
 use crate::properties::{self, binary, text};
 
@@ -204,7 +204,22 @@ impl Core {
         py.detach(|| self.client.wait_state(state, seconds(timeout))).is_ok()
     }
 
-    /// Waits until everything accepted is complete; false when the time is over before.
+    /// Waits until everything accepted is durable in the store; false when that took too long.
+    #[pyo3(signature = (timeout))]
+    fn sync(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let ticket = self.client.sync().map_err(raise)?;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(seconds(timeout)));
+        loop {
+            let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
+            match py.detach(|| self.client.wait(ticket, left.min(SLICE))) {
+                Ok(()) => return Ok(true),
+                Err(error) if error.code != ErrorCode::Timeout || left < SLICE => return Ok(false),
+                Err(_) => py.check_signals()?,
+            }
+        }
+    }
+
+    /// Waits until every accepted operation is complete; false when that took too long.
     fn flush(&self, py: Python<'_>, timeout: f64) -> bool {
         py.detach(|| self.client.flush(seconds(timeout))).is_ok()
     }

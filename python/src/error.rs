@@ -22,7 +22,7 @@ pub(crate) fn refuse(code: ErrorCode, text: impl Into<String>) -> PyErr {
         | ErrorCode::NotSupported
         | ErrorCode::PacketTooLarge => PyValueError::new_err(text),
         ErrorCode::Timeout => PyTimeoutError::new_err(text),
-        ErrorCode::Resource => PyOSError::new_err(text),
+        ErrorCode::Resource | ErrorCode::StoreFailed | ErrorCode::StoreLocked => PyOSError::new_err(text),
         _ => PyRuntimeError::new_err(text),
     };
     // Without the attribute it is the same exception.

@@ -189,6 +189,10 @@ fn tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
         }
         Event::Completed(ticket, outcome) => completed(py, ticket, outcome),
         Event::Recovered(outage) => ("recovered", outage_dict(py, &outage)?).into_pyobject(py),
+        Event::Store(trouble) => {
+            let trouble = trouble.as_ref().map(|error| describe(py, error)).transpose()?;
+            ("store", trouble).into_pyobject(py)
+        }
         Event::Message(_) | Event::Closed => ("closed",).into_pyobject(py),
     }
 }
@@ -204,6 +208,7 @@ fn completed(py: Python<'_>, ticket: Ticket, outcome: Outcome) -> PyResult<Bound
         Outcome::Unsubscribed(reasons, properties) => {
             ("unsubscribed", ticket, PyTuple::new(py, reasons)?, show(py, &properties)?).into_pyobject(py)
         }
+        Outcome::Stored => ("stored", ticket).into_pyobject(py),
         Outcome::Failed(error, properties) => {
             ("failed", ticket, describe(py, &error)?, show(py, &properties)?).into_pyobject(py)
         }

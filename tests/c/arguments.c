@@ -33,6 +33,7 @@ TEST(null_handles_of_config_and_props_are_refused)
     NULL_STATUS(remqtt_config_on_state(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_message(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_recovered(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_config_on_store(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_props_add_int(NULL, 2, 1));
     NULL_STATUS(remqtt_props_add_bytes(NULL, 3, no_bytes, no_bytes));
     NULL_STATUS(remqtt_props_get(NULL, 0, NULL, NULL, NULL, NULL));
@@ -60,6 +61,7 @@ TEST(null_handles_of_clients_are_refused)
     NULL_STATUS(remqtt_client_unsubscribe(NULL, &wish.filter, 1, NULL, NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_client_wait(NULL, 1, 0));
     NULL_STATUS(remqtt_client_flush(NULL, 0));
+    NULL_STATUS(remqtt_client_sync(NULL, 0));
     NULL_STATUS(remqtt_client_stats(NULL, &stats));
     NULL_STATUS(remqtt_client_stat(NULL, 0, &value));
     NULL_STATUS(remqtt_client_outage(NULL, 0, &outage));
@@ -307,6 +309,7 @@ TEST(calls_after_close_say_so)
     CHECK_STATUS(remqtt_client_wait_state(client, REMQTT_STATE_CONNECTED, 1000), REMQTT_E_CLOSED);
     CHECK_OK(remqtt_client_wait_state(client, REMQTT_STATE_CLOSED, 1000));
     CHECK_OK(remqtt_client_flush(client, 1000));
+    CHECK_STATUS(remqtt_client_sync(client, 1000), REMQTT_E_CLOSED);
     CHECK_OK(remqtt_client_stats(client, &stats));
     CHECK(remqtt_client_state(client) == REMQTT_STATE_CLOSED);
     CHECK(remqtt_client_ref(client) == client);

@@ -80,6 +80,9 @@ class Shim:
 
     def do_option(self, key: str, value: str) -> None:
         value = "" if value == "-" else value
+        if key == "store":  # trying it would open it
+            self.options[key] = value
+            return
         mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, options={key: value})
         self.options[key] = value
 

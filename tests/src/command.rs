@@ -200,6 +200,11 @@ impl Names {
         self.0.insert(ticket, name.to_string());
     }
 
+    /// The name of the operation with this ticket.
+    pub fn of(&self, ticket: Ticket) -> Option<String> {
+        self.0.get(&ticket).cloned()
+    }
+
     /// The line that a shim prints for an event.
     pub fn line(&self, event: &Event) -> String {
         let text = event.to_string();

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read as _, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,12 @@ const SAFETY: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Conductor {
     shim: Shim,
+    /// How the shim is started.
+    program: String,
+    /// What a client is told before it is created, for the next process.
+    settings: Vec<String>,
+    store: Store,
+    killed: bool,
     /// Bound and never listening: keeps the port ours while `listener` is closed, so that it refuses.
     _port: Socket,
     address: SocketAddr,
@@ -32,6 +39,10 @@ impl Conductor {
         let address = port.local_addr().map_err(text)?.as_socket().ok_or("no port")?;
         let mut conductor = Conductor {
             shim: Shim::start(shim)?,
+            program: shim.to_string(),
+            settings: Vec::new(),
+            store: Store::new()?,
+            killed: false,
             _port: port,
             address,
             listener: None,
@@ -69,7 +80,15 @@ fn bound(address: SocketAddr) -> Outcome<Socket> {
 
 impl Stage for Conductor {
     fn command(&mut self, line: &str) -> Outcome<()> {
-        self.shim.tell(line)
+        let line = match line.starts_with("option store ") {
+            true => format!("option store {}", self.store.path()),
+            false => line.to_string(),
+        };
+        let verb = line.split(' ').next().unwrap_or_default();
+        if ["option", "server", "username", "password", "will"].contains(&verb) {
+            self.settings.push(line.clone());
+        }
+        self.shim.tell(&line)
     }
 
     fn event(&mut self, within: Duration) -> Outcome<Option<String>> {
@@ -170,6 +189,16 @@ impl Stage for Conductor {
         Err("a real network cannot ignore a connection attempt here: only sim".into())
     }
 
+    fn kill(&mut self) -> Outcome<()> {
+        self.shim = Shim::start(&self.program)?; // dropping a shim kills it
+        (self.killed, self.link) = (true, None);
+        self.settings.iter().try_for_each(|line| self.shim.tell(line))
+    }
+
+    fn reborn(&mut self) -> Outcome<Option<Vec<String>>> {
+        Ok(std::mem::take(&mut self.killed).then(Vec::new))
+    }
+
     fn advance(&mut self, _: Duration) -> Outcome<()> {
         Ok(())
     }
@@ -181,6 +210,30 @@ impl Stage for Conductor {
 
 fn is_timeout(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+/// A directory for the client's store, removed at the end.
+#[derive(Debug)]
+struct Store(std::path::PathBuf);
+
+impl Store {
+    fn new() -> Outcome<Store> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("remqtt-store-{}-{number}", std::process::id()));
+        std::fs::create_dir(&directory).map_err(text)?;
+        Ok(Store(directory))
+    }
+
+    fn path(&self) -> String {
+        self.0.join("session").display().to_string()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The process of a language. It ends with its value, on every path.

@@ -8,7 +8,7 @@ use crate::play::{CutAt, Play, Report};
 use crate::random::Random;
 use crate::script::Run;
 use crate::stage::Stage;
-use crate::world::World;
+use crate::world::{DiskMood, World};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -41,12 +41,27 @@ pub enum Op {
     ReceiveMaximum(u16),
     /// The application stops and starts the client.
     Restart,
+    /// The process dies now.
+    Die,
+    /// It dies when it has written this many more changes to its store.
+    DieAfter(u16),
+    /// From now on the disk behaves like this.
+    Disk(DiskMood),
 }
 
 impl Op {
     /// Draws one. `lossy`: the server may lose the session.
-    pub fn draw(random: &mut Random, lossy: bool) -> Op {
+    pub fn draw(random: &mut Random, lossy: bool, stored: bool) -> Op {
         let small = random.below(3) as u8;
+        if stored && random.chance(8) {
+            return match random.below(10) {
+                0..=1 => Op::Die,
+                2..=5 => Op::DieAfter(random.below(30) as u16),
+                6..=7 => Op::Disk(DiskMood::Slow),
+                8 => Op::Disk(DiskMood::Refusing),
+                _ => Op::Disk(DiskMood::Quick),
+            };
+        }
         match random.below(100) {
             0..=29 => Op::Publish(small),
             30..=34 => Op::Subscribe(random.below(4) as u8),
@@ -94,6 +109,7 @@ fn settings(random: &mut Random) -> Run {
         pick("keepalive", &["0", "5", "60"]),
         pick("lost_session_publishes", &["resend", "resend", "fail"]),
         pick("lost_session_subscriptions", &["restore", "restore", "forget"]),
+        pick("store", &["", "simulated"]),
     ];
     Run { variant: String::new(), level, session_kept: true, conforming: true, options, steps: Vec::new() }
 }
@@ -104,12 +120,14 @@ fn perform(play: &mut Play<'_, World>, random: &mut Random, lossy: bool, operati
     if random.chance(80) {
         play.command("start")?;
     }
+    let stored = play.run.options.iter().any(|(key, value)| key == "store" && !value.is_empty());
     for number in 0..operations {
-        let op = Op::draw(random, lossy);
+        let op = Op::draw(random, lossy, stored);
         play.trace("", &format!("{op:?}"));
         carry_out(play, op, number)?;
     }
     play.stage.refuse(false)?;
+    play.stage.disk(DiskMood::Quick)?;
     play.serve_to_the_end()
 }
 
@@ -148,6 +166,16 @@ fn carry_out(play: &mut Play<'_, World>, op: Op, number: usize) -> Result<()> {
             play.model.receive_maximum(maximum);
             Ok(())
         }
+        Op::Die => {
+            play.stage.kill()?;
+            play.survive().map(|_| ())
+        }
+        Op::DieAfter(more) => {
+            let changes = play.stage.changes() + usize::from(more);
+            play.stage.die_after(changes);
+            Ok(())
+        }
+        Op::Disk(mood) => play.stage.disk(mood),
         Op::Restart => {
             play.command("stop")?;
             play.pump()?;

@@ -98,12 +98,18 @@ impl<'a, S: Stage> Play<'a, S> {
     fn run(&mut self) -> Result<()> {
         self.configure()?;
         for step in &self.run.steps {
-            self.step(step).map_err(|error| format!("line {}: {}: {error}", step.line, step.text))?;
+            let done = self.step(step);
+            // Whatever it waited for, a dead client cannot do it.
+            let done = if self.survive()? { Ok(()) } else { done };
+            done.map_err(|error| format!("line {}: {}: {error}", step.line, step.text))?;
         }
-        match self.serving {
-            true => self.serve_to_the_end(),
-            false => self.finish(),
+        if !self.serving {
+            let done = self.finish();
+            if !self.survive()? {
+                return done;
+            }
         }
+        self.serve_to_the_end()
     }
 
     /// How long a step may wait. Real time is only bounded, with a margin that no slow machine reaches.
@@ -142,12 +148,44 @@ impl<'a, S: Stage> Play<'a, S> {
             Action::Stall(stall) => self.stage.stall(*stall),
             Action::Refuse(refuse) => self.stage.refuse(*refuse),
             Action::Ignore => self.stage.ignore(),
+            Action::Kill => self.kill(),
             Action::Serve { cuts, seed } => {
                 self.model.serve(*cuts, *seed);
                 self.take_over()
             }
             Action::Advance(time) => self.stage.advance(*time),
         }
+    }
+
+    /// The script kills the process, and begins the next one itself.
+    fn kill(&mut self) -> Result<()> {
+        let unread = self.stage.unread();
+        self.model.polled(&unread)?;
+        self.stage.kill()?;
+        (self.started, self.linked) = (false, false);
+        self.inbox.clear();
+        self.model.link_down();
+        let pending = self.stage.reborn()?;
+        self.model.reborn(&pending.unwrap_or_default());
+        Ok(())
+    }
+
+    /// If the client has died of itself: the model takes over, and the client begins again. True if so.
+    pub(crate) fn survive(&mut self) -> Result<bool> {
+        let Some(pending) = self.stage.reborn()? else { return Ok(false) };
+        let unread = self.stage.unread();
+        self.model.polled(&unread)?;
+        while self.next_event(Duration::ZERO)? {}
+        self.trace("  ", "the process is dead; the model takes over");
+        (self.cut, self.linked) = (None, false);
+        self.inbox.clear();
+        self.model.link_down();
+        self.model.reborn(&pending);
+        self.take_over()?;
+        if self.started {
+            self.stage.command("start")?;
+        }
+        Ok(true)
     }
 
     pub(crate) fn command(&mut self, line: &str) -> Result<()> {

@@ -24,7 +24,7 @@ impl<S: Stage> Play<'_, S> {
     pub(crate) fn pump(&mut self) -> Result<()> {
         let mut rounds = 0;
         loop {
-            let mut busy = false;
+            let mut busy = self.survive()?;
             while self.next_event(Duration::ZERO)? {
                 busy = true;
             }

@@ -71,6 +71,42 @@ pub fn cut_everywhere(scenarios: &[Scenario]) -> Tally {
     tally
 }
 
+/// Plays everything in the simulator with a store, and lets the process die after every change that it writes.
+pub fn die_everywhere(scenarios: &[Scenario]) -> Tally {
+    let mut tally = Tally::default();
+    for scenario in scenarios.iter().filter(|scenario| scenario.skipped_on("sim").is_none()) {
+        if let Some(reason) = scenario.no_cuts.as_ref() {
+            tally.skipped.insert(format!("{}: {reason}", scenario.name));
+            continue;
+        }
+        for run in &scenario.runs {
+            let mut run = run.clone();
+            run.options.push(("store".into(), "simulated".into()));
+            let mut world = World::new(SEED);
+            let whole = play(&run, &mut world, None);
+            let mut failures = Vec::new();
+            failures.extend(whole.failure.is_some().then(|| shown(scenario, &run, "with a store", &whole)));
+            for changes in 0..world.changes() {
+                let mut world = World::new(SEED);
+                world.die_after(changes);
+                let report = play(&run, &mut world, None);
+                tally.played += 1;
+                if report.failure.is_some() {
+                    failures.push(shown(scenario, &run, &format!("dies after {changes} changes"), &report));
+                }
+            }
+            let more = failures.len().saturating_sub(1);
+            tally.failures.extend(failures.into_iter().take(1));
+            if more > 0 {
+                tally
+                    .failures
+                    .push(format!("  and {more} more deaths of {} [{}]", scenario.name, run.variant));
+            }
+        }
+    }
+    tally
+}
+
 /// Plays everything over TCP against the shim of a language. Several at once: most of the time is waiting.
 pub fn conduct(scenarios: &[Scenario], language: &str, shim: &str) -> Tally {
     on_stage(scenarios, language, |run| {

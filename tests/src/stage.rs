@@ -39,6 +39,11 @@ pub trait Stage {
     fn stall(&mut self, stall: bool) -> Outcome<()>;
     /// Leaves connection attempts without any answer from now on.
     fn ignore(&mut self) -> Outcome<()>;
+    /// Kills the client's process.
+    fn kill(&mut self) -> Outcome<()>;
+    /// If the process has died since this was asked last: the names of the publishes that the next process will go on
+    /// with, as far as that can be known. The process begins with the next command.
+    fn reborn(&mut self) -> Outcome<Option<Vec<String>>>;
     /// Lets time pass. Nothing on a real network.
     fn advance(&mut self, time: Duration) -> Outcome<()>;
     /// True where time is real.

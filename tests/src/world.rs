@@ -3,12 +3,13 @@
 //! Single-threaded and exact. Bytes leave the engine only when the peer wants to read or time passes, so a script
 //! decides what had left and what had not when the link was cut. Time jumps from timer to timer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use remqtt_proto::{
-    Attempt, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Options, Output, Reason, Ticket,
+    Attempt, Change, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Lsn, Options, Output, Reason,
+    Recovery, Ticket,
 };
 
 use crate::command::{refusal, Command, Names};
@@ -33,6 +34,36 @@ pub struct World {
     draining: bool,
     /// Bytes that the engine got since its outputs were taken last.
     received: usize,
+    disk: Disk,
+}
+
+/// How the disk takes changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DiskMood {
+    /// At once.
+    #[default]
+    Quick,
+    /// Many together, when the client is about to send or time passes.
+    Slow,
+    /// Not at all.
+    Refusing,
+}
+
+/// What a store keeps, unless the process dies first.
+#[derive(Debug, Default)]
+struct Disk {
+    mood: DiskMood,
+    rows: BTreeMap<Bytes, Bytes>,
+    /// Not durable yet, in their order.
+    waiting: Vec<(Lsn, Change)>,
+    /// The engine was told that the disk refuses.
+    told: bool,
+    /// Changes that became durable.
+    changes: usize,
+    /// The process dies when it wants to write more changes than these.
+    deadly: Option<usize>,
+    /// The process is dead, and nobody has been told.
+    died: bool,
 }
 
 #[derive(Debug, Default)]
@@ -75,7 +106,24 @@ impl World {
             down_since: None,
             draining: false,
             received: 0,
+            disk: Disk::default(),
         }
+    }
+
+    /// Lets the process die when it has written so many changes to its store, once.
+    pub fn die_after(&mut self, changes: usize) {
+        self.disk.deadly = Some(changes);
+    }
+
+    /// From now on the disk behaves like this.
+    pub fn disk(&mut self, mood: DiskMood) -> Outcome<()> {
+        self.disk.mood = mood;
+        self.write_disk(mood == DiskMood::Quick).map(|_| ())
+    }
+
+    /// How many changes the store has got.
+    pub fn changes(&self) -> usize {
+        self.disk.changes
     }
 
     /// The virtual time.
@@ -89,10 +137,72 @@ impl World {
     }
 
     fn handle(&mut self, input: Input<'_>) -> Outcome<()> {
-        let (seed, now) = (self.seed, self.now);
-        let options = &self.options;
-        self.engine.get_or_insert_with(|| Engine::new(options.clone(), seed, now)).handle(now, input);
+        if self.disk.died {
+            return Ok(());
+        }
+        if self.engine.is_none() {
+            self.engine = Some(self.begin()?);
+        }
+        if let Some(engine) = &mut self.engine {
+            engine.handle(self.now, input);
+        }
         self.drain().map(|_| ())
+    }
+
+    /// A process begins, where the last one stopped if there is a store.
+    fn begin(&mut self) -> Outcome<Engine> {
+        let options = self.options.clone();
+        if options.store.is_empty() {
+            return Ok(Engine::new(options, self.seed, self.now));
+        }
+        let recovery = self.disk.recovery();
+        if let Some(damage) = recovery.damage() {
+            return Err(format!("the store is damaged: {damage}"));
+        }
+        self.application.last_ticket = self.application.last_ticket.max(recovery.last_ticket());
+        let unix_ms = 1_700_000_000_000 + (self.now.0 / 1_000_000) as i64;
+        Ok(Engine::recover(options, recovery, self.seed, self.now, unix_ms))
+    }
+
+    /// Writes what waits, if it is the moment for a disk of this mood. True if something happened.
+    fn write_disk(&mut self, quick: bool) -> Outcome<bool> {
+        if self.disk.waiting.is_empty() || quick != (self.disk.mood == DiskMood::Quick) {
+            return Ok(false);
+        }
+        if self.disk.mood == DiskMood::Refusing {
+            let news = !std::mem::replace(&mut self.disk.told, true);
+            if news {
+                self.handle(Input::PersistFailed(Error::new(ErrorCode::StoreFailed, "no space")))?;
+            }
+            return Ok(news);
+        }
+        self.disk.told = false;
+        let mut last = 0;
+        for (lsn, change) in std::mem::take(&mut self.disk.waiting) {
+            if self.disk.deadly == Some(self.disk.changes) {
+                self.disk.deadly = None;
+                self.die();
+                return Ok(true);
+            }
+            self.disk.write(change);
+            last = lsn;
+        }
+        self.handle(Input::Persisted(last))?;
+        Ok(true)
+    }
+
+    /// The process is gone. What it had given to the connection may still arrive.
+    fn die(&mut self) {
+        self.engine = None;
+        (self.disk.died, self.disk.told) = (true, false);
+        self.disk.waiting.clear();
+        (self.network.up, self.network.dialled) = (None, None);
+        if let Some(pipe) = self.pipes.back_mut() {
+            pipe.closed = true;
+        }
+        self.application.deliveries.clear();
+        self.application.on_connect.clear();
+        self.down_since = None;
     }
 
     /// Does what the engine wants until it wants nothing more. True if it wanted something.
@@ -101,7 +211,7 @@ impl World {
             return Ok(true); // an answer to an output: the loop that took the output goes on
         }
         // An operation has one end, and a received packet, of two bytes at least, one consequence.
-        let bound = 100 + 2 * self.application.last_ticket as usize + std::mem::take(&mut self.received);
+        let bound = 100 + 6 * self.application.last_ticket as usize + 2 * std::mem::take(&mut self.received);
         let mut outputs = 0;
         while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
             outputs += 1;
@@ -109,6 +219,10 @@ impl World {
                 _ if outputs > bound => return Err(format!("more than {bound} outputs for one input")),
                 Output::Dial(attempt, _) => self.dial(attempt)?,
                 Output::Hangup(attempt) => self.hang_up(attempt)?,
+                Output::Persist(lsn, change) => {
+                    self.disk.waiting.push((lsn, change));
+                    self.write_disk(true)?;
+                }
                 Output::Event(event) => self.tell(&event)?,
             }
         }
@@ -257,6 +371,9 @@ impl World {
 
     /// What the engine has to send goes to the peer.
     fn transmit(&mut self) -> Outcome<bool> {
+        if self.write_disk(false)? {
+            return Ok(true);
+        }
         let Some(attempt) = self.network.up.filter(|_| !self.network.stall) else { return Ok(false) };
         let bytes = self.poll_transmit()?;
         if bytes.is_empty() {
@@ -305,6 +422,23 @@ impl World {
             }
         }
         Err("timers fire without end".into())
+    }
+}
+
+impl Disk {
+    fn write(&mut self, change: Change) {
+        self.changes += 1;
+        match change.value {
+            Some(value) => self.rows.insert(change.key, value),
+            None => self.rows.remove(&change.key),
+        };
+    }
+
+    fn recovery(&self) -> Recovery {
+        let mut recovery = Recovery::default();
+        self.rows.iter().for_each(|(key, value)| recovery.row(key, value));
+        recovery.complete();
+        recovery
     }
 }
 
@@ -377,6 +511,20 @@ impl Stage for World {
     fn ignore(&mut self) -> Outcome<()> {
         self.network.ignore = true;
         Ok(())
+    }
+
+    fn kill(&mut self) -> Outcome<()> {
+        self.die();
+        Ok(())
+    }
+
+    fn reborn(&mut self) -> Outcome<Option<Vec<String>>> {
+        if !std::mem::take(&mut self.disk.died) {
+            return Ok(None);
+        }
+        let recovery = self.disk.recovery();
+        let names = &self.application.names;
+        Ok(Some(recovery.pending().filter_map(|(ticket, ..)| names.of(ticket)).collect()))
     }
 
     fn advance(&mut self, time: Duration) -> Outcome<()> {

@@ -39,6 +39,9 @@ pub enum Command {
     Subscribe(Ticket, Vec<Subscription>, Properties),
     /// Unsubscribe. Ends in exactly one `Completed`.
     Unsubscribe(Ticket, Vec<ByteString>, Properties),
+    /// Completes with [`Outcome::Stored`](crate::Outcome::Stored) when everything accepted before it is durable; at
+    /// once without a store.
+    Sync(Ticket),
     /// Acknowledge messages: PUBACK or PUBREC. Stale deliveries are ignored.
     Acknowledge(Vec<Delivery>),
     /// Acknowledge one message with an MQTT 5 reason code (0x80 and up refuses it).

@@ -10,14 +10,16 @@
 use bytes::BytesMut;
 use bytestring::ByteString;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::command::{Command, Delivery, Ticket};
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, Outcome};
+use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
 use crate::options::Options;
 use crate::reconnect::Reconnect;
-use crate::session::{Admission, Session};
+use crate::session::{Admission, Phase, Session};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timeline::Chronicle;
@@ -48,6 +50,10 @@ pub enum Input<'a> {
     /// The driver stopped reading because the application is behind (`true`), or reads again. Silence that we cause
     /// ourselves is no evidence against the link.
     ReadingPaused(bool),
+    /// Every change up to this one is durable.
+    Persisted(Lsn),
+    /// The changes that wait cannot be made durable now. The driver goes on trying, in their order.
+    PersistFailed(Error),
     /// The time of `poll_timeout` has come. Coming early or late is harmless.
     Timeout,
 }
@@ -59,6 +65,9 @@ pub enum Output {
     Dial(Attempt, usize),
     /// Write what `poll_transmit` still gives, without waiting for long, then close the transport (or stop dialling).
     Hangup(Attempt),
+    /// Make this change durable, after all that came before it, then say [`Input::Persisted`]. Only of an engine made
+    /// by [`Engine::recover`].
+    Persist(Lsn, Change),
     /// For the application.
     Event(Event),
 }
@@ -95,11 +104,16 @@ pub struct Engine {
     pub(crate) reading_paused: bool,
     /// `Start` came while a stopped link was still saying farewell.
     pub(crate) start_again: bool,
+    /// Who waits for what to be durable.
+    syncs: VecDeque<(Lsn, Ticket)>,
+    /// Why the journal cannot be written, while it cannot.
+    pub(crate) store_failure: Option<Error>,
     closed: bool,
 }
 
 impl Engine {
-    /// An engine that is not started. The seed feeds the jitter and, where none was given, the client identifier.
+    /// An engine that is not started and keeps its session in memory. The seed feeds the jitter and, where none was
+    /// given, the client identifier.
     pub fn new(mut options: Options, seed: u64, now: Instant) -> Engine {
         let _ = now;
         if options.client_id.is_empty() {
@@ -117,9 +131,39 @@ impl Engine {
             attempts: 0,
             reading_paused: false,
             start_again: false,
+            syncs: VecDeque::new(),
+            store_failure: None,
             closed: false,
             options,
         }
+    }
+
+    /// An engine that goes on where an earlier process stopped, or begins with an empty store, and keeps its session
+    /// there. `unix_ms` is `now` on the wall clock, in milliseconds since 1970: expiries have to outlive this process.
+    /// Whether the store's session belongs to the client identifier of the options is for the caller to check.
+    pub fn recover(
+        mut options: Options,
+        mut recovery: Recovery,
+        seed: u64,
+        now: Instant,
+        unix_ms: i64,
+    ) -> Engine {
+        if options.client_id.is_empty() {
+            options.client_id = recovery.client_id.clone();
+        }
+        let mut engine = Engine::new(options, seed, now);
+        let journal = Journal::kept(recovery.promised, now, unix_ms);
+        for (place, stored) in std::mem::take(&mut recovery.publishes) {
+            if let Phase::Sent(identifier) | Phase::Released(identifier) = stored.phase {
+                engine.session.identifiers.recover(identifier);
+            }
+            let left = stored.expiry.map(|at| at.saturating_sub(unix_ms).max(0).unsigned_abs());
+            let expires = left.map(|left| now + Duration::from_millis(left));
+            engine.session.outbound.recover(place, stored, expires);
+        }
+        engine.session.journal = journal;
+        engine.session.recover(recovery, &engine.options);
+        engine
     }
 
     /// Tells the engine what happened. Never fails, never blocks; drain the polls afterwards.
@@ -132,18 +176,23 @@ impl Engine {
             Input::LinkDown(attempt, error) if current == Some(attempt) => self.link_down(now, error),
             Input::Flushed(attempt) if current == Some(attempt) => self.flushed(now),
             Input::ReadingPaused(paused) => self.reading_paused(now, paused),
+            Input::Persisted(lsn) => self.persisted(lsn),
+            Input::PersistFailed(error) => self.persist_failed(error),
             Input::Timeout => self.timeout(now),
             Input::LinkUp(_) | Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
         }
+        self.session.note_subscriptions();
     }
 
     /// The next thing to do outside, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let output = self.outputs.pop_front();
-        if output.is_none() && self.outputs.capacity() > OUTPUTS_KEPT {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        if self.outputs.capacity() > OUTPUTS_KEPT {
             self.outputs = VecDeque::new();
         }
-        output
+        self.session.journal.poll().map(|(lsn, change)| Output::Persist(lsn, change))
     }
 
     /// When to come back with [`Input::Timeout`], and why.
@@ -282,6 +331,11 @@ impl Engine {
             Command::Unsubscribe(ticket, filters, properties) => {
                 self.session.subscriptions.unsubscribe(ticket, filters, properties);
             }
+            Command::Sync(ticket) => {
+                self.session.note_subscriptions();
+                self.syncs.push_back((self.session.journal.noted(), ticket));
+                self.stored();
+            }
             Command::Acknowledge(deliveries) => {
                 for delivery in deliveries {
                     self.acknowledge(delivery, 0);
@@ -298,7 +352,7 @@ impl Engine {
             Command::Publish(ticket, _) => {
                 self.publish_failed(ticket, ErrorCode::Closed.into(), Properties::new())
             }
-            Command::Subscribe(ticket, ..) | Command::Unsubscribe(ticket, ..) => {
+            Command::Subscribe(ticket, ..) | Command::Unsubscribe(ticket, ..) | Command::Sync(ticket) => {
                 self.complete(ticket, Outcome::Failed(ErrorCode::Closed.into(), Properties::new()));
             }
             _ => {}
@@ -320,7 +374,11 @@ impl Engine {
         if !live && !self.options.queue_qos0_offline && !crate::session::needs_identifier(&publish) {
             return self.publish_failed(ticket, ErrorCode::NotConnected.into(), Properties::new());
         }
-        match self.session.outbound.accept(now, ticket, publish) {
+        if let Some(error) = self.store_failure.clone().filter(|_| crate::session::needs_identifier(&publish))
+        {
+            return self.publish_failed(ticket, error, Properties::new());
+        }
+        match self.session.outbound.accept(now, ticket, publish, &mut self.session.journal) {
             Admission::Accepted => {}
             Admission::Refused => self.publish_failed(ticket, ErrorCode::QueueFull.into(), Properties::new()),
             Admission::DroppedNewest => {
@@ -335,24 +393,57 @@ impl Engine {
     }
 
     fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
-        if self.session.inbound.done(delivery, reason_code) {
+        if self.session.inbound.done(delivery, reason_code, &mut self.session.journal) {
             if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
                 link.owed.push_back(delivery);
             }
         }
     }
 
-    /// Gives everything up. The link gets a DISCONNECT, every operation its outcome.
+    fn persisted(&mut self, lsn: Lsn) {
+        self.session.journal.persisted(lsn);
+        self.stored();
+        if self.store_failure.take().is_some() {
+            self.emit(Event::Store(None));
+        }
+    }
+
+    fn stored(&mut self) {
+        while let Some((lsn, ticket)) = self.syncs.front().copied() {
+            if !self.session.journal.is_durable(lsn) {
+                return;
+            }
+            self.syncs.pop_front();
+            self.complete(ticket, Outcome::Stored);
+        }
+    }
+
+    /// What rests on the journal waits of itself; what is new is refused, so that nothing is accepted and then lost.
+    fn persist_failed(&mut self, error: Error) {
+        if self.store_failure.replace(error.clone()).is_none() {
+            self.emit(Event::Store(Some(error)));
+        }
+    }
+
+    /// Why publishes of QoS 1 and 2 are refused at present: the store cannot be written.
+    pub fn store_failure(&self) -> Option<&Error> {
+        self.store_failure.as_ref()
+    }
+
+    /// Gives everything up. The link gets a DISCONNECT, every operation its outcome. In the store it stays as it is.
     fn close(&mut self) {
         self.reconnect.cancel();
         self.hang_up(&Reason::default());
         self.give_up_outage();
+        self.session.note_subscriptions();
+        self.session.journal.leave();
         for place in self.session.outbound.places() {
-            if let Some(item) = self.session.outbound.remove(place) {
+            if let Some(item) = self.session.outbound.remove(place, &mut self.session.journal) {
                 self.publish_failed(item.ticket, ErrorCode::Closed.into(), Properties::new());
             }
         }
-        for ticket in self.session.subscriptions.give_up() {
+        let syncs = std::mem::take(&mut self.syncs).into_iter().map(|(_, ticket)| ticket);
+        for ticket in self.session.subscriptions.give_up().into_iter().chain(syncs) {
             self.complete(ticket, Outcome::Failed(ErrorCode::Closed.into(), Properties::new()));
         }
         self.closed = true;

@@ -79,6 +79,8 @@ pub enum Outcome {
     Subscribed(Vec<u8>, Properties),
     /// UNSUBACK: one reason code per filter, none on MQTT 3.1.1.
     Unsubscribed(Vec<u8>, Properties),
+    /// Everything that was accepted before is durable.
+    Stored,
     /// It did not happen, or the server refused it; the properties are those of the refusal.
     Failed(Error, Properties),
 }
@@ -99,6 +101,10 @@ pub enum Event {
     /// An outage is over: everything queued before the link came back was sent and acknowledged, or the link has
     /// proved stable, or another outage or the application ended it. Its marks say how far it came.
     Recovered(Box<Outage>),
+    /// The store of the session: what is wrong with it (`StoreFailed`: it cannot be written, and publishes of QoS 1
+    /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was created), or
+    /// `None` when it can be written again.
+    Store(Option<Error>),
     /// The client was closed; nothing follows.
     Closed,
 }

@@ -169,7 +169,7 @@ impl Engine {
         let expiry = connack.properties.number(PropertyId::SessionExpiryInterval);
         let kept = expiry.unwrap_or(link.announced.session_expiry) > 0;
         let (session, resending, restoring) = self.resume(connack.session_present);
-        self.session.held = Some(Held { client_id, kept });
+        self.session.hold(Held { client_id, kept });
         self.session.started_clean = true;
         self.stats.connections += 1;
         self.reconnect.connected();
@@ -210,13 +210,13 @@ impl Engine {
         let expected = held.is_some_and(|held| held.kept) && !other && !link.announced.clean_start;
         let session = if expected { SessionState::Lost } else { SessionState::New };
         self.stats.sessions_lost += u64::from(session == SessionState::Lost);
-        self.session.inbound.forget();
+        self.session.inbound.forget(&mut self.session.journal);
         if self.options.lost_session_publishes == LostPublishes::Fail {
             for place in &flights {
                 self.give_up_flight(*place, ErrorCode::SessionLost.into());
             }
         }
-        let freed = self.session.outbound.forget_flights();
+        let freed = self.session.outbound.forget_flights(&mut self.session.journal);
         let resending = freed.len();
         for identifier in freed {
             self.session.identifiers.give_back(identifier);
@@ -316,7 +316,7 @@ impl Engine {
     }
 
     pub(crate) fn timeout(&mut self, now: Instant) {
-        while let Some(ticket) = self.session.outbound.expire(now) {
+        while let Some(ticket) = self.session.outbound.expire(now, &mut self.session.journal) {
             self.publish_failed(ticket, ErrorCode::Expired.into(), Properties::new());
         }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);

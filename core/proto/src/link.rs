@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use crate::command::{Delivery, Ticket};
 use crate::engine::Attempt;
+use crate::journal::Lsn;
 use crate::options::Options;
 use crate::session::{Request, RequestKind};
 use crate::time::Instant;
-use crate::wire::{Connack, Connect, PropertyId, Publish, QoS, Reason, Version, PACKET_SIZE_LIMIT};
+use crate::wire::{AckKind, Connack, Connect, PropertyId, Publish, QoS, Reason, Version, PACKET_SIZE_LIMIT};
 
 /// What a server may leave unread of ours before we stop answering it: answers to its own packets are the only
 /// bytes whose number the peer decides.
@@ -119,6 +120,15 @@ impl Limits {
     }
 }
 
+/// PUBREL or PUBCOMP.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) kind: AckKind,
+    pub(crate) packet_identifier: u16,
+    pub(crate) reason_code: u8,
+    pub(crate) rests_on: Lsn,
+}
+
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) attempt: Attempt,
@@ -132,11 +142,16 @@ pub(crate) struct Link {
     pub(crate) control: BytesMut,
     /// Acknowledgements that wait for the transport. Until they are taken they have not happened.
     pub(crate) owed: VecDeque<Delivery>,
-    /// Next item of the outgoing list that this link has not looked at.
+    /// PUBREL and PUBCOMP that wait until what they rest on is durable.
+    pub(crate) held: VecDeque<Answer>,
+    /// Next item of the outgoing list that this link has not written.
     pub(crate) cursor: u64,
+    /// Everything before this place is counted against the window and has its packet identifier. It runs ahead of the
+    /// cursor while the journal is being written.
+    pub(crate) counted: u64,
     /// End of what the link found in flight.
     pub(crate) resend_end: u64,
-    /// Sent on this link and not acknowledged: what counts against the window.
+    /// Of what is counted, the publishes that are not acknowledged.
     pub(crate) outstanding: usize,
     pub(crate) window: usize,
     /// The QoS 2 publishes among `outstanding`.
@@ -163,7 +178,9 @@ impl Link {
             partial: BytesMut::new(),
             control: BytesMut::new(),
             owed: VecDeque::new(),
+            held: VecDeque::new(),
             cursor: 0,
+            counted: 0,
             resend_end: 0,
             outstanding: 0,
             window: 0,
@@ -211,7 +228,7 @@ impl Link {
 
     /// Bytes of the answers to the server's own packets that it has not read.
     pub(crate) fn answers(&self) -> usize {
-        self.control.len() + 4 * self.owed.len()
+        self.control.len() + 4 * (self.owed.len() + self.held.len())
     }
 
     /// The topic of an inbound PUBLISH: notes a new alias, resolves a known one. The error is the reason code for an
@@ -246,6 +263,18 @@ impl Link {
     /// behind a large message.
     pub(crate) fn silence_ends(&self, options: &Options) -> Option<Instant> {
         Some(self.ping_sent?.max(self.last_received) + options.ping_timeout)
+    }
+
+    /// A publish that needs an acknowledgement takes its place in the window.
+    pub(crate) fn count(&mut self, qos: QoS) {
+        self.outstanding += usize::from(qos != QoS::AtMostOnce);
+        self.exactly_once += usize::from(qos == QoS::ExactlyOnce);
+    }
+
+    /// It gives its place up.
+    pub(crate) fn discount(&mut self, qos: QoS) {
+        self.outstanding = self.outstanding.saturating_sub(usize::from(qos != QoS::AtMostOnce));
+        self.exactly_once = self.exactly_once.saturating_sub(usize::from(qos == QoS::ExactlyOnce));
     }
 
     /// What the server cannot take because the window is closed.

@@ -273,6 +273,10 @@ options! {
     lost_session_publishes: LostPublishes = LostPublishes::Resend, NO_RANGE;
     /// Subscriptions when the server lost the session: restore or forget. Default restore.
     lost_session_subscriptions: LostSubscriptions = LostSubscriptions::Restore, NO_RANGE;
+    /// Path of the file that keeps the session, so that it survives the death of the process: publishes of QoS 1 and 2
+    /// and their phases, identifiers of received QoS 2 messages, wanted subscriptions, the client identifier. One
+    /// client uses it at a time; the directory is made if it is missing. Empty (default): the session lives in memory.
+    store: ByteString = ByteString::new(), NO_RANGE;
     /// Acknowledge received messages by call instead of when the message callback returns. Default off.
     manual_ack: bool = false, NO_RANGE;
     /// Try again by itself after a connection is lost or refused. Default on.

@@ -7,10 +7,11 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, Message, Outcome};
 use crate::lifecycle::End;
-use crate::link::{LinkPhase, ANSWERS_LIMIT};
+use crate::link::{Answer, LinkPhase, ANSWERS_LIMIT};
 use crate::session::{Arrival, Phase, Place, Release, Request, RequestKind};
 use crate::time::Instant;
 use crate::timeline::Mark;
+use crate::transmit::write_answer;
 use crate::wire::{self, Ack, AckKind, Packet, Properties, PropertyId, Publish, QoS, Reason, SubscribeAck};
 
 /// A partial packet keeps its allocation for the next one up to this size; an idle link keeps none.
@@ -135,13 +136,12 @@ impl Engine {
 
     /// Takes a publish out of flight and gives its ticket; the window has room again.
     fn land(&mut self, place: Place) -> Option<u64> {
-        let item = self.session.outbound.remove(place)?;
+        let item = self.session.outbound.remove(place, &mut self.session.journal)?;
         if let Phase::Sent(identifier) | Phase::Released(identifier) = item.phase {
             self.session.identifiers.give_back(identifier);
         }
-        if let Some(link) = self.link.as_mut().filter(|link| place < link.cursor) {
-            link.outstanding = link.outstanding.saturating_sub(1);
-            link.exactly_once -= usize::from(item.publish.qos == QoS::ExactlyOnce).min(link.exactly_once);
+        if let Some(link) = self.link.as_mut().filter(|link| place < link.counted) {
+            link.discount(item.publish.qos);
         }
         Some(item.ticket)
     }
@@ -175,17 +175,18 @@ impl Engine {
     }
 
     fn pubrec(&mut self, ack: &Ack) {
-        let reason_code = match self.flight(ack, QoS::ExactlyOnce) {
+        let (reason_code, rests_on) = match self.flight(ack, QoS::ExactlyOnce) {
             // No PUBREL: the exchange is over and the identifier free. [MQTT5 4.3.3]
             Some((place, _)) if ack.reason_code >= 0x80 => return self.rejected(place, ack),
             Some((place, _)) => {
-                self.session.outbound.release(place, ack.packet_identifier);
-                0
+                let journal = &mut self.session.journal;
+                (0, self.session.outbound.release(place, ack.packet_identifier, journal))
             }
             None if ack.reason_code >= 0x80 => return,
-            None => 0x92,
+            None => (0x92, 0),
         };
-        self.answer_with(AckKind::Pubrel, ack.packet_identifier, reason_code);
+        let (kind, packet_identifier) = (AckKind::Pubrel, ack.packet_identifier);
+        self.answer_with(Answer { kind, packet_identifier, reason_code, rests_on });
     }
 
     fn pubcomp(&mut self, ack: &Ack) {
@@ -202,20 +203,28 @@ impl Engine {
 
     /// Always answered, known or not: a session of a lost process would hang otherwise. [MQTT-4.3.3-11]
     fn pubrel(&mut self, ack: &Ack) {
-        let reason_code = match self.session.inbound.released(ack.packet_identifier) {
-            Release::Known => 0,
+        let packet_identifier = ack.packet_identifier;
+        let release = self.session.inbound.released(packet_identifier, &mut self.session.journal);
+        let (reason_code, rests_on) = match release {
+            Release::Known(rests_on) => (0, rests_on),
             Release::Unknown => {
+                // Perhaps it was released a moment ago, on a link that was cut before this was durable.
                 self.stats.tolerated += 1;
-                0x92
+                (0x92, self.session.journal.noted())
             }
         };
-        self.answer_with(AckKind::Pubcomp, ack.packet_identifier, reason_code);
+        self.answer_with(Answer { kind: AckKind::Pubcomp, packet_identifier, reason_code, rests_on });
     }
 
-    fn answer_with(&mut self, kind: AckKind, packet_identifier: u16, reason_code: u8) {
+    /// Answers go out in the order of what they answer. [MQTT-4.6.0-4]
+    fn answer_with(&mut self, answer: Answer) {
         if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
-            let ack = Ack { packet_identifier, reason_code, properties: Properties::new() };
-            wire::encode_ack(link.version, kind, &ack, link.limits.maximum_packet_size, &mut link.control);
+            match link.held.is_empty() && self.session.journal.is_durable(answer.rests_on) {
+                true => {
+                    write_answer(link.version, link.limits.maximum_packet_size, answer, &mut link.control)
+                }
+                false => link.held.push_back(answer),
+            }
         }
     }
 

@@ -27,6 +27,11 @@ impl Display for Event {
                 u8::from(outage.session_kept),
                 outage.resent
             ),
+            Event::Store(None) => f.write_str("STORE by=us code=none"),
+            Event::Store(Some(error)) => {
+                f.write_str("STORE")?;
+                blame(f, error)
+            }
             Event::Closed => f.write_str("CLOSED"),
         }
     }
@@ -107,6 +112,7 @@ fn completed(f: &mut Formatter<'_>, ticket: u64, outcome: &Outcome) -> fmt::Resu
         Outcome::Unsubscribed(reasons, properties) => {
             write!(f, "UNSUBSCRIBED #{ticket} reasons={}{properties}", List(reasons))
         }
+        Outcome::Stored => write!(f, "STORED #{ticket}"),
         Outcome::Failed(error, properties) => {
             write!(f, "FAILED #{ticket}")?;
             blame(f, error)?;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorCode};
 use crate::event::Outcome;
-use crate::link::{Link, LinkPhase};
+use crate::link::{Answer, Link, LinkPhase};
 use crate::session::{count_down, needs_identifier, Item, Phase, Place, Request, RequestKind};
 use crate::time::Instant;
 use crate::timeline::Mark;
@@ -43,8 +43,10 @@ impl Engine {
             let limit = start + TRANSMIT_LIMIT;
             self.write_control(buffer);
             self.write_acknowledgements(buffer);
-            self.write_requests(buffer, limit);
-            self.write_publishes(now, buffer, limit);
+            if self.requests_may_leave() {
+                self.write_requests(buffer, limit);
+                self.write_publishes(now, buffer, limit);
+            }
             if buffer.len() < limit {
                 self.write_farewell(now, start, buffer);
             }
@@ -64,11 +66,23 @@ impl Engine {
         } else {
             link.control.clear();
         }
+        while let Some(answer) = link.held.front().copied() {
+            if !self.session.journal.is_durable(answer.rests_on) {
+                break;
+            }
+            link.held.pop_front();
+            write_answer(link.version, link.limits.maximum_packet_size, answer, buffer);
+        }
     }
 
     pub(crate) fn write_acknowledgements(&mut self, buffer: &mut BytesMut) {
         let Some(link) = self.link.as_mut().filter(|link| link.is_live()) else { return };
-        while let Some(delivery) = link.owed.pop_front() {
+        while let Some(delivery) = link.owed.front().copied() {
+            // In the order of arrival, so one that has to wait holds up the others. [MQTT-4.6.0-2, MQTT-4.6.0-3]
+            if !self.session.journal.is_durable(self.session.inbound.rests_on(delivery)) {
+                break;
+            }
+            link.owed.pop_front();
             let Some((qos, reason_code)) = self.session.inbound.hand_over(delivery) else { continue };
             let kind = if qos == QoS::ExactlyOnce { AckKind::Pubrec } else { AckKind::Puback };
             let packet_identifier = delivery.packet_identifier;
@@ -90,19 +104,23 @@ impl Engine {
             if matches!(link.phase, LinkPhase::Leaving(_, end) if place >= end) {
                 break;
             }
-            let (ticket, qos, phase) = (item.ticket, item.publish.qos, item.phase);
+            let (ticket, qos, phase, again) = (item.ticket, item.publish.qos, item.phase, item.written);
             match self.write_item(now, &mut link, place, buffer) {
-                Step::Blocked => break,
+                Step::Blocked => {
+                    self.number_ahead(&mut link);
+                    break;
+                }
                 Step::Failed(error) => {
                     link.cursor = place + 1;
+                    if place < link.counted {
+                        link.discount(qos);
+                    }
                     self.give_up_flight(place, error);
                 }
                 Step::Written => {
                     link.cursor = place + 1;
-                    link.outstanding += usize::from(qos != QoS::AtMostOnce);
-                    link.exactly_once += usize::from(qos == QoS::ExactlyOnce);
                     self.stats.sent_publishes += u64::from(!matches!(phase, Phase::Released(_)));
-                    self.stats.resent += u64::from(place < link.resend_end);
+                    self.stats.resent += u64::from(again && place < link.resend_end);
                     if qos == QoS::AtMostOnce {
                         link.unflushed.push(ticket);
                     }
@@ -121,47 +139,86 @@ impl Engine {
     /// Writes the item at `place`, as its phase asks.
     fn write_item(&mut self, now: Instant, link: &mut Link, place: Place, buffer: &mut BytesMut) -> Step {
         let Some((_, item)) = self.session.outbound.next(place) else { return Step::Blocked };
-        if link.window_is_closed(&item.publish) {
+        if item.phase == Phase::Waiting && item.expires.is_some_and(|at| at <= now) {
+            return Step::Failed(ErrorCode::Expired.into());
+        }
+        if !self.admit(link, place) {
             return Step::Blocked;
         }
-        match item.phase {
+        let Some((_, item)) = self.session.outbound.next(place) else { return Step::Blocked };
+        if !self.session.journal.is_durable(item.lsn) {
+            return Step::Blocked;
+        }
+        let written = match item.phase {
             Phase::Released(packet_identifier) => {
-                let ack = Ack { packet_identifier, reason_code: 0, properties: Properties::new() };
-                wire::encode_ack(link.version, AckKind::Pubrel, &ack, u32::MAX, buffer);
-                Step::Written
+                let (kind, reason_code, rests_on) = (AckKind::Pubrel, 0, item.lsn);
+                let answer = Answer { kind, packet_identifier, reason_code, rests_on };
+                write_answer(link.version, u32::MAX, answer, buffer);
+                Ok(())
             }
-            Phase::Sent(identifier) => match write_publish(now, link, item, true, Some(identifier), buffer) {
-                Ok(()) => Step::Written,
-                Err(error) => Step::Failed(error),
-            },
-            Phase::Waiting if item.expires.is_some_and(|at| at <= now) => {
-                Step::Failed(ErrorCode::Expired.into())
+            Phase::Sent(identifier) => write_publish(now, link, item, Some(identifier), buffer),
+            Phase::Waiting => write_publish(now, link, item, None, buffer),
+        };
+        if let Err(error) = written {
+            return Step::Failed(error);
+        }
+        match item.phase {
+            Phase::Waiting => self.session.outbound.sent(place, None, &mut self.session.journal),
+            _ => self.session.outbound.written(place),
+        }
+        Step::Written
+    }
+
+    /// Counts the item at `place` against the window and gives it its packet identifier, if it needs one and has none.
+    /// False: the window is closed, or there is no identifier.
+    fn admit(&mut self, link: &mut Link, place: Place) -> bool {
+        if place < link.counted {
+            return true;
+        }
+        let Some((_, item)) = self.session.outbound.next(place) else { return false };
+        let (qos, ticket, phase) = (item.publish.qos, item.ticket, item.phase);
+        if needs_identifier(&item.publish) {
+            if link.window_is_closed(&item.publish) {
+                return false;
             }
-            Phase::Waiting => {
-                let identifier = if needs_identifier(&item.publish) {
-                    let Some(identifier) = self.session.identifiers.take(item.ticket) else {
-                        return Step::Blocked;
-                    };
-                    Some(identifier)
-                } else {
-                    None
-                };
-                match write_publish(now, link, item, false, identifier, buffer) {
-                    Ok(()) => {
-                        self.session.outbound.sent(place, identifier);
-                        Step::Written
-                    }
-                    Err(error) => {
-                        identifier.into_iter().for_each(|id| self.session.identifiers.give_back(id));
-                        Step::Failed(error)
-                    }
-                }
+            if phase == Phase::Waiting {
+                let Some(identifier) = self.session.identifiers.take(ticket) else { return false };
+                self.session.outbound.sent(place, Some(identifier), &mut self.session.journal);
+            }
+        }
+        link.count(qos);
+        link.counted = place + 1;
+        true
+    }
+
+    /// While one publish waits for the journal, the next ones get their identifiers: the window is made durable as one
+    /// batch, not message by message.
+    fn number_ahead(&mut self, link: &mut Link) {
+        let end = if let LinkPhase::Leaving(_, end) = link.phase { end } else { Place::MAX };
+        while self.session.journal.is_kept() {
+            match self.session.outbound.next(link.counted).map(|(place, _)| place) {
+                Some(place) if place < end && self.admit(link, place) => {}
+                _ => break,
             }
         }
     }
 
+    /// Something of what may still leave waits for the journal, and that can be written.
+    fn awaits_journal(&self, link: &Link, end: Place) -> bool {
+        let next =
+            self.session.outbound.next(link.cursor).filter(|(place, _)| *place < end.min(link.counted));
+        let publish = next.is_some_and(|(_, item)| !self.session.journal.is_durable(item.lsn));
+        self.store_failure.is_none()
+            && (!self.requests_may_leave() || publish || !link.owed.is_empty() || !link.held.is_empty())
+    }
+
     /// A link that leaves says so once nothing more can leave before it.
     fn write_farewell(&mut self, now: Instant, start: usize, buffer: &mut BytesMut) {
+        let Some(link) = &self.link else { return };
+        match link.phase {
+            LinkPhase::Leaving(_, end) if !self.awaits_journal(link, end) => {}
+            _ => return,
+        }
         let Some(link) = &mut self.link else { return };
         let LinkPhase::Leaving(reason, _) = &link.phase else { return };
         write_disconnect(link, reason, buffer);
@@ -179,6 +236,15 @@ impl Engine {
         if self.link.as_ref().is_some_and(|link| link.phase == LinkPhase::Left) {
             self.left(now);
         }
+    }
+
+    /// What the server is to grant is written first, unless the disk refuses: then being deaf would be worse. Publishes
+    /// wait too, because they come after every restoration.
+    fn requests_may_leave(&self) -> bool {
+        let subscriptions = &self.session.subscriptions;
+        subscriptions.waiting.is_empty()
+            || self.session.journal.is_durable(subscriptions.rests_on)
+            || self.store_failure.is_some()
     }
 
     /// Requests go before publishes, and so they also get the identifiers that came free first.
@@ -217,18 +283,23 @@ impl Engine {
     }
 }
 
+pub(crate) fn write_answer(version: Version, maximum: u32, answer: Answer, buffer: &mut BytesMut) {
+    let Answer { kind, packet_identifier, reason_code, .. } = answer;
+    let ack = Ack { packet_identifier, reason_code, properties: Properties::new() };
+    wire::encode_ack(version, kind, &ack, maximum, buffer);
+}
+
 fn write_publish(
     now: Instant,
     link: &Link,
     item: &Item,
-    dup: bool,
     identifier: Option<u16>,
     buffer: &mut BytesMut,
 ) -> Result<(), Error> {
     if let Some(what) = link.limits.refuses_publish(&item.publish) {
         return Err(Error::new(ErrorCode::NotSupported, what));
     }
-    let maximum = link.limits.maximum_packet_size;
+    let (dup, maximum) = (item.written, link.limits.maximum_packet_size);
     let written = match count_down(&item.publish, item.expires, now) {
         None => wire::encode_publish(link.version, &item.publish, dup, identifier, maximum, buffer),
         Some(left) => {

@@ -1,8 +1,8 @@
 //! The durable store of one client's session.
 //!
 //! It knows nothing of MQTT: it keeps a table of rows, and makes batches of changes to them durable, all or none. It
-//! stands on redb, whose business transactions, torn pages and recovery are; ours is one owner ([`lock`]), going on
-//! after errors of the disk ([`disk`], [`durable`]), and what to do with a damaged file ([`opening`], [`salvage`]).
+//! stands on redb, whose business transactions, torn pages and recovery are; ours is one owner (`lock`), going on
+//! after errors of the disk (`disk`, `durable`), and what to do with a damaged file (`opening`, `salvage`).
 
 mod base;
 mod disk;
@@ -28,23 +28,7 @@ use self::disk::Plug;
 use self::lock::Lock;
 use self::opening::Opening;
 
-pub use self::interim::{Change, ROW_FORMAT};
-
-mod interim {
-    //! What the engine will define.
-
-    /// One change to the session's rows. `None` removes the row.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct Change {
-        /// Which row.
-        pub key: bytes::Bytes,
-        /// What it holds from now on.
-        pub value: Option<bytes::Bytes>,
-    }
-
-    /// The format of the rows that this version writes.
-    pub const ROW_FORMAT: u32 = 1;
-}
+pub use remqtt_proto::{Change, ROW_FORMAT};
 
 /// How long [`open`] waits for the owner of a store to let go: a client of this process may be just about to.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);

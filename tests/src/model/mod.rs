@@ -28,9 +28,12 @@ pub struct Model {
     broker: Broker,
     monitor: Option<Monitor>,
     operations: BTreeMap<String, Operation>,
+    order: usize,
     /// Messages that the application got, and how often.
     seen: HashMap<Key, u32>,
     cuts: u32,
+    /// How often the client's process died.
+    deaths: u32,
     random: Random,
 }
 
@@ -56,8 +59,10 @@ impl Model {
             options,
             kept,
             operations: BTreeMap::new(),
+            order: 0,
             seen: HashMap::new(),
             cuts: 0,
+            deaths: 0,
             random: Random::new(0),
         }
     }
@@ -112,7 +117,6 @@ impl Model {
 
     /// The client got a command.
     pub fn command(&mut self, line: &str) {
-        let order = self.operations.len();
         let (name, message) = match Command::parse(line) {
             Ok(Command::Publish(name, publish)) => {
                 let key = (publish.topic.as_bytes().to_vec(), publish.payload.to_vec());
@@ -121,7 +125,8 @@ impl Model {
             Ok(Command::Subscribe(name, ..) | Command::Unsubscribe(name, _)) => (name, None),
             _ => return,
         };
-        self.operations.insert(name, Operation { order, message, endings: Vec::new() });
+        self.order += 1;
+        self.operations.insert(name, Operation { order: self.order, message, endings: Vec::new() });
     }
 
     /// The client said something.
@@ -131,7 +136,10 @@ impl Model {
             "MESSAGE" => {
                 let find = |key: &str| words.clone().find_map(|word| word.strip_prefix(key)).unwrap_or("-");
                 let payload = find("payload=").trim_matches('-');
-                let key = (find("topic=").into(), crate::text::unhex(payload).unwrap_or_default());
+                let key: Key = (find("topic=").into(), crate::text::unhex(payload).unwrap_or_default());
+                if self.deaths > 0 && self.kept && self.broker.is_released(&key) {
+                    return Err(format!("{line} came again after its PUBREC"));
+                }
                 *self.seen.entry(key).or_default() += 1;
             }
             kind @ ("PUBLISHED" | "SUBSCRIBED" | "UNSUBSCRIBED" | "FAILED") => {
@@ -145,6 +153,21 @@ impl Model {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The client's process died, and the next one goes on with these publishes. What it had accepted and not written
+    /// is gone, as it may be; what had ended may end once more, because its end was not written.
+    pub fn reborn(&mut self, pending: &[String]) {
+        self.deaths += 1;
+        self.operations.retain(|name, operation| !operation.endings.is_empty() || pending.contains(name));
+        for name in pending {
+            if let Some(operation) = self.operations.get_mut(name) {
+                operation.endings.clear();
+            }
+        }
+        if let Some(monitor) = &mut self.monitor {
+            monitor.reborn();
+        }
     }
 
     /// A new connection.
@@ -219,7 +242,8 @@ impl Model {
             }
         }
         self.in_order()?;
-        self.broker.check_received(&self.seen, self.kept)
+        // A message that a dying process had begun with comes again; it never comes after its PUBREC.
+        self.broker.check_received(&self.seen, self.kept.then_some(1 + self.deaths))
     }
 
     /// Messages of the same QoS arrive in the order in which they were published [MQTT-4.6.0-5].

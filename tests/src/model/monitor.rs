@@ -27,6 +27,12 @@ pub(super) struct Monitor {
     /// Publishes of a lost session: they come first, in order. The flag: the server had answered with PUBREC, so the
     /// client may also consider them done.
     lost: VecDeque<(Key, bool)>,
+    /// The last flow that was completed, or lost with its session, under each identifier: a process that died without
+    /// writing this down, as it may, goes on with it.
+    completed: HashMap<u16, Flow>,
+    /// The process died, so what stands in `completed` may come again.
+    reborn: bool,
+    session_lost: bool,
     connection: u64,
     link: Link,
 }
@@ -49,13 +55,15 @@ struct Link {
     owed: HashMap<(Kind, u16), u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Flow {
     key: Key,
     qos: u64,
     order: u64,
     /// A PUBREC arrived: only PUBREL may follow.
     released: bool,
+    /// PUBREL was sent, so nothing but PUBREL may follow, whoever died.
+    pubrel: bool,
     /// The connection on which it was sent last.
     connection: u64,
 }
@@ -72,6 +80,9 @@ impl Monitor {
             order: 0,
             granted: BTreeSet::new(),
             lost: VecDeque::new(),
+            completed: HashMap::new(),
+            reborn: false,
+            session_lost: false,
             connection: 0,
             link: Link::default(),
         }
@@ -81,6 +92,27 @@ impl Monitor {
         self.connection += 1;
         self.behind = self.flows.len();
         self.link = Link::default();
+    }
+
+    /// The process died and another one goes on, with what it finds durable.
+    pub(super) fn reborn(&mut self) {
+        self.reborn = true;
+        self.granted.clear();
+        self.lost.iter_mut().for_each(|(_, optional)| *optional = true);
+    }
+
+    /// A flow that counts as completed goes on, because the end of it was not durable.
+    fn revive(&mut self, id: u16, key: Option<&Key>) {
+        if !self.reborn || self.flows.contains_key(&id) {
+            return;
+        }
+        if let Some(flow) = self.completed.remove(&id) {
+            match key.is_none_or(|key| flow.key == *key) {
+                true => self.flows.insert(id, Flow { connection: 0, ..flow }),
+                false => self.completed.insert(id, flow),
+            };
+            self.behind += usize::from(self.flows.contains_key(&id));
+        }
     }
 
     pub(super) fn polled(&mut self, bytes: &[u8]) -> Result<()> {
@@ -130,6 +162,9 @@ impl Monitor {
         if self.link.requests.contains_key(&id) {
             return Err("the identifier belongs to a SUBSCRIBE or UNSUBSCRIBE under way".into());
         }
+        if packet.number("dup") == 1 {
+            self.revive(id, Some(&(packet.bytes("topic").to_vec(), packet.bytes("payload").to_vec())));
+        }
         match self.flows.contains_key(&id) {
             true => self.publish_again(packet)?,
             false => self.publish_new(packet)?,
@@ -151,13 +186,15 @@ impl Monitor {
         if flow.connection == self.connection {
             return Err("sent twice on one connection".into()); // [MQTT-4.4.0-1]
         }
-        if flow.released {
+        if flow.released && (flow.pubrel || !self.reborn) {
             return Err("published again after PUBREC".into()); // [MQTT-4.3.3-6]
         }
+        flow.released = false;
         if packet.number("dup") != 1 {
             return Err("sent again without DUP".into()); // [MQTT-3.3.1-1]
         }
-        if flow.order < self.link.last_resent {
+        // What a lost session left on the disk of a process that died may stand in the order of that session.
+        if flow.order < self.link.last_resent && !(self.reborn && self.session_lost) {
             return Err("sent again out of order".into()); // [MQTT-4.6.0-1]
         }
         self.link.last_resent = flow.order;
@@ -167,10 +204,11 @@ impl Monitor {
     }
 
     fn publish_new(&mut self, packet: &Packet) -> Result<()> {
-        if packet.number("dup") != 0 {
+        // The next process cannot know whether a publish with an identifier had left.
+        if packet.number("dup") != 0 && !self.reborn {
             return Err("DUP on the first sending".into()); // [MQTT-3.3.1-1]
         }
-        if self.behind > 0 {
+        if self.behind > 0 && packet.number("dup") == 0 {
             return Err(format!("something new before {} older ones were sent again", self.behind));
         }
         let key = (packet.bytes("topic").to_vec(), packet.bytes("payload").to_vec());
@@ -178,11 +216,11 @@ impl Monitor {
             self.lost.pop_front();
         }
         match self.lost.front() {
-            Some((lost, _)) if *lost != key => {
+            Some((lost, _)) if *lost != key && !self.is_completed(&key) => {
                 return Err("something new before the publishes of the lost session".into())
             }
-            Some(_) => drop(self.lost.pop_front()),
-            None => {}
+            Some((lost, _)) if *lost == key => drop(self.lost.pop_front()),
+            _ => {}
         }
         self.order += 1;
         let flow = Flow {
@@ -190,13 +228,21 @@ impl Monitor {
             qos: packet.number("qos"),
             order: self.order,
             released: false,
+            pubrel: false,
             connection: self.connection,
         };
         self.flows.insert(packet.id(), flow);
         Ok(())
     }
 
+    fn is_completed(&self, key: &Key) -> bool {
+        self.reborn && self.completed.values().any(|flow| flow.key == *key)
+    }
+
     fn release(&mut self, id: u16) -> Result<()> {
+        if self.link.owed.get(&(Kind::Pubrel, id)).is_none_or(|owed| *owed == 0) {
+            self.revive(id, None);
+        }
         let Some(flow) = self.flows.get_mut(&id) else {
             return self.acknowledge(Kind::Pubrel, id);
         };
@@ -204,7 +250,7 @@ impl Monitor {
             return Err("PUBREL before PUBREC".into());
         }
         self.behind -= usize::from(flow.connection != self.connection);
-        flow.connection = self.connection;
+        (flow.connection, flow.pubrel) = (self.connection, true);
         Ok(())
     }
 
@@ -262,7 +308,8 @@ impl Monitor {
                 let meant = |flow: &&Flow| (flow.qos == 1) == (packet.kind == Kind::Puback);
                 if let Some(flow) = self.flows.get(&id).filter(meant) {
                     self.behind -= usize::from(flow.connection != self.connection);
-                    self.flows.remove(&id);
+                    let completed = self.flows.remove(&id);
+                    self.completed.extend(completed.map(|flow| (id, flow)));
                 }
             }
             Kind::Suback | Kind::Unsuback => {
@@ -284,8 +331,12 @@ impl Monitor {
         if packet.number("sp") == 1 {
             return;
         }
-        let mut flows: Vec<Flow> = std::mem::take(&mut self.flows).into_values().collect();
+        self.session_lost = true;
+        let lost = std::mem::take(&mut self.flows);
+        let mut flows: Vec<Flow> = lost.values().cloned().collect();
         flows.sort_by_key(|flow| flow.order);
+        // In the new session even what was released may be published.
+        self.completed.extend(lost.into_iter().map(|(id, flow)| (id, Flow { pubrel: false, ..flow })));
         self.behind = 0;
         if !self.fail_lost {
             let lost = flows.into_iter().map(|flow| (flow.key, flow.released));

@@ -73,6 +73,7 @@ pub enum Action {
     Stall(bool),
     Refuse(bool),
     Ignore,
+    Kill,
     Serve {
         cuts: u32,
         seed: u64,
@@ -167,6 +168,7 @@ impl Words<'_> {
             }
             "ack" => Action::Ack(Expr::Field(self.known()?, "id".into())),
             "see" => self.see()?,
+            "kill" => Action::Kill,
             other => return Err(format!("client {other}: no such command")),
         })
     }

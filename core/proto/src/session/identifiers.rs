@@ -25,6 +25,11 @@ impl Identifiers {
         self.claim((1..=u16::MAX).rev())
     }
 
+    /// An earlier process had this one in use.
+    pub(crate) fn recover(&mut self, identifier: u16) {
+        self.used.insert(identifier);
+    }
+
     fn claim(&mut self, mut candidates: impl Iterator<Item = u16>) -> Option<u16> {
         if self.used.len() as u64 == SPACE {
             return None;

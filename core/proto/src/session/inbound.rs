@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 
 use crate::command::Delivery;
+use crate::journal::{Journal, Lsn};
 use crate::wire::QoS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ struct Entry {
     /// The server may have begun a new session unseen since it sent this message, and know nothing of it. Lasts over
     /// any number of links, until the server sends the message again.
     doubtful: bool,
+    /// The change of the journal that its PUBREC rests on.
+    lsn: Lsn,
 }
 
 /// What to do with a PUBLISH.
@@ -53,7 +56,8 @@ pub(crate) enum Arrival {
 /// What a PUBREL found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    Known,
+    /// Its identifier is free, once this change is durable.
+    Known(Lsn),
     /// Nothing under this identifier: answered with 0x92 on MQTT 5, and no error. [MQTT-4.3.3-11]
     Unknown,
 }
@@ -85,21 +89,44 @@ impl Inbound {
             }
         }
         self.serial = self.serial.wrapping_add(1);
-        let entry =
-            Entry { serial: self.serial, qos, stage: Stage::Delivered, on_link: true, doubtful: false };
+        let entry = Entry {
+            serial: self.serial,
+            qos,
+            stage: Stage::Delivered,
+            on_link: true,
+            doubtful: false,
+            lsn: 0,
+        };
         self.entries.insert(identifier, entry);
         Arrival::Deliver(Delivery { packet_identifier: identifier, serial: self.serial })
     }
 
+    /// An earlier process had finished with the QoS 2 message under this identifier.
+    pub(crate) fn recover(&mut self, identifier: u16) {
+        self.serial = self.serial.wrapping_add(1);
+        let (serial, qos, stage) = (self.serial, QoS::ExactlyOnce, Stage::Received);
+        self.entries.insert(identifier, Entry { serial, qos, stage, on_link: false, doubtful: true, lsn: 0 });
+    }
+
     /// The application is done with a delivery. True: its acknowledgement is due on the current link.
-    pub(crate) fn done(&mut self, delivery: Delivery, reason_code: u8) -> bool {
-        match self.entries.get_mut(&delivery.packet_identifier) {
+    pub(crate) fn done(&mut self, delivery: Delivery, reason_code: u8, journal: &mut Journal) -> bool {
+        let identifier = delivery.packet_identifier;
+        match self.entries.get_mut(&identifier) {
             Some(entry) if entry.serial == delivery.serial && entry.stage == Stage::Delivered => {
                 entry.stage = Stage::Owed(reason_code);
+                if entry.qos == QoS::ExactlyOnce && reason_code < 0x80 {
+                    entry.lsn = journal.received(identifier, true);
+                }
                 entry.on_link
             }
             _ => false,
         }
+    }
+
+    /// What the acknowledgement of this delivery rests on; 0 also where none is owed any more.
+    pub(crate) fn rests_on(&self, delivery: Delivery) -> Lsn {
+        let entry = self.entries.get(&delivery.packet_identifier);
+        entry.filter(|entry| entry.serial == delivery.serial).map_or(0, |entry| entry.lsn)
     }
 
     /// An acknowledgement is handed to the link: what to send. `None` if it is not owed any more.
@@ -117,11 +144,11 @@ impl Inbound {
         Some((qos, reason_code))
     }
 
-    pub(crate) fn released(&mut self, identifier: u16) -> Release {
+    pub(crate) fn released(&mut self, identifier: u16, journal: &mut Journal) -> Release {
         match self.entries.get(&identifier) {
             Some(entry) if entry.qos == QoS::ExactlyOnce => {
                 self.entries.remove(&identifier);
-                Release::Known
+                Release::Known(journal.received(identifier, false))
             }
             _ => Release::Unknown,
         }
@@ -142,8 +169,12 @@ impl Inbound {
     }
 
     /// The server forgot the session: the same identifier is a new message now.
-    pub(crate) fn forget(&mut self) {
-        self.entries.clear();
+    pub(crate) fn forget(&mut self, journal: &mut Journal) {
+        for (identifier, entry) in std::mem::take(&mut self.entries) {
+            if entry.qos == QoS::ExactlyOnce {
+                journal.received(identifier, false);
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -167,7 +198,7 @@ mod tests {
         let mut inbound = Inbound::default();
         let first = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
         inbound.link_lost();
-        assert!(!inbound.done(first, 0), "the new link has not seen it yet");
+        assert!(!inbound.done(first, 0, &mut Journal::default()), "the new link has not seen it yet");
         assert_eq!(inbound.arrive(5, QoS::AtLeastOnce, true), Arrival::Acknowledge(first));
         assert_eq!(inbound.hand_over(first), Some((QoS::AtLeastOnce, 0)));
     }
@@ -176,7 +207,7 @@ mod tests {
     fn after_its_acknowledgement_left_a_qos_1_identifier_is_a_new_message_even_with_dup() {
         let mut inbound = Inbound::default();
         let first = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
-        assert!(inbound.done(first, 0));
+        assert!(inbound.done(first, 0, &mut Journal::default()));
         inbound.hand_over(first);
         inbound.link_lost();
         let second = delivered(inbound.arrive(5, QoS::AtLeastOnce, true));
@@ -187,23 +218,23 @@ mod tests {
     fn an_acknowledgement_never_hits_a_later_message_with_the_same_identifier() {
         let mut inbound = Inbound::default();
         let old = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
-        inbound.forget();
+        inbound.forget(&mut Journal::default());
         let new = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
-        assert!(!inbound.done(old, 0));
-        assert!(inbound.done(new, 0));
+        assert!(!inbound.done(old, 0, &mut Journal::default()));
+        assert!(inbound.done(new, 0, &mut Journal::default()));
     }
 
     #[test]
     fn a_qos_2_message_is_delivered_once_until_its_release() {
         let mut inbound = Inbound::default();
         let first = delivered(inbound.arrive(9, QoS::ExactlyOnce, false));
-        inbound.done(first, 0);
+        inbound.done(first, 0, &mut Journal::default());
         inbound.hand_over(first);
         inbound.link_lost();
         assert_eq!(inbound.arrive(9, QoS::ExactlyOnce, true), Arrival::Acknowledge(first));
         inbound.hand_over(first);
-        assert_eq!(inbound.released(9), Release::Known);
-        assert_eq!(inbound.released(9), Release::Unknown);
+        assert_eq!(inbound.released(9, &mut Journal::default()), Release::Known(0));
+        assert_eq!(inbound.released(9, &mut Journal::default()), Release::Unknown);
         delivered(inbound.arrive(9, QoS::ExactlyOnce, false));
     }
 }

@@ -12,10 +12,11 @@ pub(crate) use subscriptions::{Request, RequestKind, Subscriptions};
 
 use bytestring::ByteString;
 
+use crate::journal::{Journal, Recovery};
 use crate::options::Options;
 
 /// The session that the server of the last accepted connection holds for us.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) client_id: ByteString,
     /// It outlives its connection.
@@ -25,6 +26,7 @@ pub(crate) struct Held {
 /// Everything that a link must not take with it when it dies.
 #[derive(Debug)]
 pub(crate) struct Session {
+    pub(crate) journal: Journal,
     pub(crate) identifiers: Identifiers,
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
@@ -40,6 +42,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(options: &Options) -> Self {
         Session {
+            journal: Journal::default(),
             identifiers: Identifiers::default(),
             outbound: Outbound::new(options),
             inbound: Inbound::default(),
@@ -48,5 +51,36 @@ impl Session {
             doubtful: false,
             started_clean: false,
         }
+    }
+    /// Takes up what an earlier process left behind, publishes apart.
+    pub(crate) fn recover(&mut self, recovery: Recovery, options: &Options) {
+        for identifier in recovery.received {
+            self.inbound.recover(identifier);
+        }
+        let mut wanted = recovery.wanted;
+        wanted.sort_by_key(|stored| stored.order);
+        wanted.into_iter().for_each(|stored| self.subscriptions.recover(stored));
+        for place in recovery.landed {
+            self.journal.flight(place, Phase::Waiting);
+        }
+        if recovery.client_id == options.client_id {
+            // Its last CONNECT may have gone without an answer.
+            self.doubtful = true;
+            self.held = Some(Held { client_id: recovery.client_id, kept: recovery.outlives });
+        } else {
+            self.journal.session(&options.client_id, false);
+        }
+    }
+
+    /// The server of the link that was just accepted holds this session for us.
+    pub(crate) fn hold(&mut self, held: Held) {
+        if self.held.as_ref() != Some(&held) {
+            self.journal.session(&held.client_id, held.kept);
+            self.held = Some(held);
+        }
+    }
+
+    pub(crate) fn note_subscriptions(&mut self) {
+        self.subscriptions.note(&mut self.journal);
     }
 }

@@ -15,9 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::command::Ticket;
+use crate::journal::{Journal, Lsn, StoredPublish};
 use crate::options::{Options, WhenFull};
 use crate::time::Instant;
-use crate::wire::{PropertyId, Publish, QoS};
+use crate::wire::{PropertyId, Publish, QoS, Version};
 
 /// Place of an item in the list.
 pub(crate) type Place = u64;
@@ -39,6 +40,10 @@ pub(crate) struct Item {
     pub(crate) phase: Phase,
     /// When the message expires, if it does.
     pub(crate) expires: Option<Instant>,
+    /// Bytes of it were handed to a link in this session, so that every further PUBLISH of it carries DUP.
+    pub(crate) written: bool,
+    /// The change of the journal that its next packet rests on.
+    pub(crate) lsn: Lsn,
 }
 
 impl Item {
@@ -71,6 +76,7 @@ pub(crate) struct Outbound {
     most: usize,
     most_bytes: usize,
     when_full: WhenFull,
+    version: Version,
 }
 
 impl Outbound {
@@ -86,6 +92,7 @@ impl Outbound {
             most: options.backlog_messages,
             most_bytes: options.backlog_bytes,
             when_full: options.backlog_when_full,
+            version: options.protocol_version,
         }
     }
 
@@ -93,14 +100,40 @@ impl Outbound {
         self.most = options.backlog_messages;
         self.most_bytes = options.backlog_bytes;
         self.when_full = options.backlog_when_full;
+        self.version = options.protocol_version;
     }
 
-    pub(crate) fn accept(&mut self, now: Instant, ticket: Ticket, publish: Publish) -> Admission {
+    /// Takes up what an earlier process left behind. Bytes of what was in flight may have left.
+    pub(crate) fn recover(&mut self, place: Place, stored: StoredPublish, expires: Option<Instant>) {
+        let StoredPublish { ticket, publish, phase, .. } = stored;
+        let item = Item { ticket, publish, phase, expires, written: phase != Phase::Waiting, lsn: 0 };
+        self.next_place = self.next_place.max(place + 1);
+        match phase {
+            Phase::Waiting => {
+                self.waiting += 1;
+                self.waiting_bytes += item.size();
+                self.expiries.extend(expires.map(|at| (at, place)));
+            }
+            Phase::Sent(identifier) | Phase::Released(identifier) => {
+                self.by_identifier.insert(identifier, place);
+            }
+        }
+        self.items.insert(place, item);
+    }
+
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        publish: Publish,
+        journal: &mut Journal,
+    ) -> Admission {
         let expires = publish
             .properties
             .number(PropertyId::MessageExpiryInterval)
             .map(|seconds| now + Duration::from_secs(u64::from(seconds)));
-        let item = Item { ticket, publish, phase: Phase::Waiting, expires };
+        let phase = Phase::Waiting;
+        let mut item = Item { ticket, publish, phase, expires, written: false, lsn: 0 };
         let size = item.size();
         if size > self.most_bytes || self.most == 0 {
             return Admission::Refused;
@@ -111,7 +144,7 @@ impl Outbound {
                 WhenFull::Refuse => return Admission::Refused,
                 WhenFull::DropNewest => return Admission::DroppedNewest,
                 WhenFull::DropOldest => match self.oldest_waiting() {
-                    Some(place) => displaced.extend(self.remove(place).map(|item| item.ticket)),
+                    Some(place) => displaced.extend(self.remove(place, journal).map(|item| item.ticket)),
                     None => return Admission::Refused,
                 },
             }
@@ -121,6 +154,9 @@ impl Outbound {
         self.expiries.extend(expires.map(|at| (at, place)));
         self.waiting += 1;
         self.waiting_bytes += size;
+        if needs_identifier(&item.publish) {
+            item.lsn = journal.publish(self.version, place, &item);
+        }
         self.items.insert(place, item);
         if displaced.is_empty() {
             Admission::Accepted
@@ -141,17 +177,18 @@ impl Outbound {
             .map(|(place, _)| *place)
     }
 
-    /// The item at `place` leaves for the first time, under this identifier (none for QoS 0, which is then gone).
-    pub(crate) fn sent(&mut self, place: Place, identifier: Option<u16>) {
+    /// The item at `place` is to leave for the first time, under this identifier (none for QoS 0, which is then gone).
+    pub(crate) fn sent(&mut self, place: Place, identifier: Option<u16>, journal: &mut Journal) {
         self.first_waiting = self.first_waiting.max(place + 1);
         let Some(identifier) = identifier else {
-            self.remove(place);
+            self.remove(place, journal);
             return;
         };
         if let Some(item) = self.items.get_mut(&place) {
             self.waiting -= 1;
             self.waiting_bytes -= item.size();
             item.phase = Phase::Sent(identifier);
+            item.lsn = journal.flight(place, item.phase);
             self.expiries.remove(&(item.expires.unwrap_or_default(), place));
             self.by_identifier.insert(identifier, place);
         }
@@ -164,15 +201,28 @@ impl Outbound {
     }
 
     /// PUBREC arrived: from here on this identifier is only released. [MQTT-4.3.3-4]
-    pub(crate) fn release(&mut self, place: Place, identifier: u16) {
-        if let Some(item) = self.items.get_mut(&place) {
+    pub(crate) fn release(&mut self, place: Place, identifier: u16, journal: &mut Journal) -> Lsn {
+        let Some(item) = self.items.get_mut(&place) else { return 0 };
+        if item.phase != Phase::Released(identifier) {
             item.phase = Phase::Released(identifier);
+            item.lsn = journal.flight(place, item.phase);
+        }
+        item.lsn
+    }
+
+    /// A packet of the item at `place` is in bytes for the link.
+    pub(crate) fn written(&mut self, place: Place) {
+        if let Some(item) = self.items.get_mut(&place) {
+            item.written = true;
         }
     }
 
     /// Takes an item out of the list, whatever its phase.
-    pub(crate) fn remove(&mut self, place: Place) -> Option<Item> {
+    pub(crate) fn remove(&mut self, place: Place, journal: &mut Journal) -> Option<Item> {
         let item = self.items.remove(&place)?;
+        if needs_identifier(&item.publish) {
+            journal.publish_complete(place, item.phase);
+        }
         match item.phase {
             Phase::Waiting => {
                 self.waiting -= 1;
@@ -189,11 +239,13 @@ impl Outbound {
     /// The server lost the session: everything in flight waits again, as new and in its place. Gives the
     /// identifiers that are free now. A QoS 2 message that was released may have been delivered already; nobody can
     /// know, and losing it would be worse.
-    pub(crate) fn forget_flights(&mut self) -> Vec<u16> {
+    pub(crate) fn forget_flights(&mut self, journal: &mut Journal) -> Vec<u16> {
         let freed: Vec<(u16, Place)> = std::mem::take(&mut self.by_identifier).into_iter().collect();
         for (_, place) in &freed {
             if let Some(item) = self.items.get_mut(place) {
                 item.phase = Phase::Waiting;
+                item.written = false;
+                item.lsn = journal.flight(*place, item.phase);
                 self.waiting += 1;
                 self.waiting_bytes += item.size();
                 self.expiries.extend(item.expires.map(|at| (at, *place)));
@@ -216,12 +268,12 @@ impl Outbound {
     }
 
     /// Takes out one message that expired while it waited.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Ticket> {
+    pub(crate) fn expire(&mut self, now: Instant, journal: &mut Journal) -> Option<Ticket> {
         let &(at, place) = self.expiries.first()?;
         if at > now {
             return None;
         }
-        self.remove(place).map(|item| item.ticket)
+        self.remove(place, journal).map(|item| item.ticket)
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Instant> {

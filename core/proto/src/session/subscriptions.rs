@@ -9,6 +9,7 @@ use bytestring::ByteString;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::command::Ticket;
+use crate::journal::{Journal, Lsn, StoredSubscription};
 use crate::options::LostSubscriptions;
 use crate::wire::{Properties, Subscription};
 
@@ -80,9 +81,32 @@ pub(crate) struct Subscriptions {
     /// Restorations among both. What is left of it when a link is lost must be restored on the next one, whether
     /// the server has a session then or not.
     restoring: usize,
+    /// Filters whose wish may have changed since the journal was told.
+    changed: Vec<ByteString>,
+    /// The last change of the journal that requests rest on: what the server grants is written before.
+    pub(crate) rests_on: Lsn,
 }
 
 impl Subscriptions {
+    /// Takes up a filter that an earlier process wanted.
+    pub(crate) fn recover(&mut self, stored: StoredSubscription) {
+        let StoredSubscription { order, subscription, properties } = stored;
+        self.order = self.order.max(order);
+        let filter = subscription.filter.clone();
+        let (granted, claimable, standing) = (None, false, None);
+        let wanted = Wanted { order, subscription, properties, granted, claimable, standing };
+        self.wanted.insert(filter, wanted);
+    }
+
+    /// Tells the journal which wishes have changed.
+    pub(crate) fn note(&mut self, journal: &mut Journal) {
+        for filter in std::mem::take(&mut self.changed) {
+            let wanted = self.wanted.get(&filter);
+            self.rests_on = journal
+                .wanted(&filter, wanted.map(|have| (have.order, &have.subscription, &have.properties)));
+        }
+    }
+
     /// Takes a subscribe of the application: queues it, or leaves it to the restoration that answers it. Gives the
     /// reason codes if that is answered already.
     pub(crate) fn subscribe(
@@ -113,6 +137,7 @@ impl Subscriptions {
                 standing: self.wanted.remove(&subscription.filter).and_then(Wanted::into_standing),
             };
             self.wanted.insert(subscription.filter.clone(), wanted);
+            self.changed.push(subscription.filter.clone());
         }
         let kind = RequestKind::Subscribe(subscriptions);
         self.waiting.push_back(Request { ticket: Some(ticket), kind, properties });
@@ -130,6 +155,7 @@ impl Subscriptions {
     pub(crate) fn unsubscribe(&mut self, ticket: Ticket, filters: Vec<ByteString>, properties: Properties) {
         for filter in &filters {
             self.wanted.remove(filter);
+            self.changed.push(filter.clone());
         }
         self.waiting.push_back(Request {
             ticket: Some(ticket),
@@ -167,6 +193,7 @@ impl Subscriptions {
     pub(crate) fn session_lost(&mut self, policy: LostSubscriptions) -> usize {
         let on_their_way = self.on_their_way();
         if policy == LostSubscriptions::Forget {
+            self.changed.extend(self.wanted.keys().filter(|filter| !on_their_way.contains(*filter)).cloned());
             self.wanted.retain(|filter, _| on_their_way.contains(filter));
         }
         let mut wanted: Vec<&mut Wanted> = self.wanted.values_mut().collect();
@@ -234,6 +261,9 @@ impl Subscriptions {
         let Some(wanted) = self.wanted.get_mut(&subscription.filter) else { return };
         if wanted.subscription != *subscription {
             return;
+        }
+        if asked_by_application {
+            self.changed.push(subscription.filter.clone());
         }
         if !asked_by_application {
             wanted.granted = Some(code);

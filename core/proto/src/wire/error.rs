@@ -13,7 +13,7 @@ pub struct Violation {
 
 impl Violation {
     /// The bytes cannot be parsed as the specification says.
-    pub(super) const fn malformed(text: &'static str) -> Self {
+    pub(crate) const fn malformed(text: &'static str) -> Self {
         Violation { reason_code: 0x81, text }
     }
 

@@ -33,6 +33,9 @@ mod topic;
 mod validate;
 mod variable;
 
+pub(crate) use cursor::Cursor;
+pub(crate) use property_codec::{properties_size, put_properties, read_properties};
+
 pub use connect::encode_connect;
 pub use decode::decode;
 pub use encode::{

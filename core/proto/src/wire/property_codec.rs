@@ -15,7 +15,7 @@ use bytes::{BufMut, BytesMut};
 pub(super) const PROPERTY_COUNT_LIMIT: usize = 1024;
 
 /// Reads a length and exactly the properties within it, under all rules of their packet.
-pub(super) fn read_properties(
+pub(crate) fn read_properties(
     owner: PropertyOwner,
     cursor: &mut Cursor<'_>,
 ) -> Result<Properties, Violation> {
@@ -51,7 +51,7 @@ fn read_value(kind: PropertyKind, block: &mut Cursor<'_>) -> Result<PropertyValu
 }
 
 /// The bytes of the properties alone, without the length before them.
-pub(super) fn properties_size(properties: &Properties) -> usize {
+pub(crate) fn properties_size(properties: &Properties) -> usize {
     properties.iter().map(|(_, value)| 1 + value_size(value)).sum()
 }
 
@@ -68,7 +68,7 @@ fn value_size(value: &PropertyValue) -> usize {
 }
 
 /// Appends length and properties. `size` is their [`properties_size`], which every caller has needed before.
-pub(super) fn put_properties(properties: &Properties, size: usize, out: &mut BytesMut) {
+pub(crate) fn put_properties(properties: &Properties, size: usize, out: &mut BytesMut) {
     put_variable(out, size);
     for (id, value) in properties.iter() {
         out.put_u8(*id as u8);

@@ -2,9 +2,11 @@
 
 use bytes::BytesMut;
 use remqtt_proto::{
-    ByteString, Bytes, Command, Engine, Error, ErrorCode, Event, Input, Instant, Options, Outage, Outcome,
-    Output, Properties, PropertyId, PropertyValue, Publish, QoS, SessionState, Subscription, Version,
+    ByteString, Bytes, Change, Command, Engine, Error, ErrorCode, Event, Input, Instant, Lsn, Options,
+    Outage, Outcome, Output, Properties, PropertyId, PropertyValue, Publish, QoS, Recovery, SessionState,
+    Subscription, Version,
 };
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) struct Bench {
@@ -14,6 +16,10 @@ pub(crate) struct Bench {
     pub(crate) events: Vec<Event>,
     /// What was given for the last hang-up.
     pub(crate) farewell: Vec<u8>,
+    /// Changes that nobody has made durable yet.
+    pub(crate) changes: Vec<(Lsn, Change)>,
+    /// The rows that are.
+    pub(crate) disk: BTreeMap<Bytes, Bytes>,
 }
 
 impl Bench {
@@ -25,7 +31,56 @@ impl Bench {
             attempt: 0,
             events: Vec::new(),
             farewell: Vec::new(),
+            changes: Vec::new(),
+            disk: BTreeMap::new(),
         }
+    }
+
+    /// A client with a store, whose disk says nothing durable before it is asked.
+    pub(crate) fn stored(options: Options) -> Bench {
+        let mut bench = Bench::new(options.clone());
+        bench.live_again(options);
+        bench
+    }
+
+    /// The process dies, with what was not durable, and another one takes over.
+    pub(crate) fn live_again(&mut self, options: Options) -> Recovery {
+        let read = || {
+            let mut recovery = Recovery::default();
+            self.disk.iter().for_each(|(key, value)| recovery.row(key, value));
+            recovery.complete();
+            recovery
+        };
+        // Attempts count from 1 in every process; nothing of the last one may be taken for this one's.
+        self.engine = Engine::recover(
+            options,
+            read(),
+            43,
+            self.now,
+            (self.now.0 / 1_000_000) as i64 + 1_700_000_000_000,
+        );
+        let recovery = read();
+        (self.attempt, self.changes) = (0, Vec::new());
+        self.events.clear();
+        self.carry_out();
+        recovery
+    }
+
+    /// Makes the first `count` changes durable that wait.
+    pub(crate) fn persist(&mut self, count: usize) {
+        let mut last = 0;
+        for (lsn, change) in self.changes.drain(..count) {
+            last = lsn;
+            match change.value {
+                Some(value) => self.disk.insert(change.key, value),
+                None => self.disk.remove(&change.key),
+            };
+        }
+        self.give(Input::Persisted(last));
+    }
+
+    pub(crate) fn persist_all(&mut self) {
+        self.persist(self.changes.len());
     }
 
     pub(crate) fn give(&mut self, input: Input<'_>) {
@@ -39,6 +94,7 @@ impl Bench {
                 Output::Dial(attempt, _) => self.attempt = attempt,
                 Output::Hangup(_) => self.farewell = self.poll(),
                 Output::Event(event) => self.events.push(event),
+                Output::Persist(lsn, change) => self.changes.push((lsn, change)),
             }
         }
     }

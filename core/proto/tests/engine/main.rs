@@ -4,6 +4,7 @@
 mod bench;
 mod cost;
 mod endings;
+mod journal;
 mod links;
 mod random;
 mod requests;

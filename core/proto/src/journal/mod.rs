@@ -1,0 +1,158 @@
+//! The journal: what of a session must outlive its process.
+//!
+//! The engine's third kind of I/O, disk, is data like the other two. Every change of the session that matters is a
+//! [`Change`] of a small table of rows; the driver writes changes in their order, as many at once as it likes, and
+//! reports how far they are durable. Until then the engine holds back the bytes that rest on them:
+//!
+//! | packet | leaves when this is durable |
+//! |---|---|
+//! | PUBLISH, QoS 1 and 2 | the message and its packet identifier |
+//! | PUBREL | that only PUBREL may be sent from here on |
+//! | PUBREC | the identifier of the message, which the application has finished with |
+//! | PUBCOMP | that this identifier is free again |
+//! | SUBSCRIBE, UNSUBSCRIBE | that the filters are wanted, or not any more |
+//!
+//! So whatever a server knows of us, the table knows too, and a process that dies at any moment is followed by one
+//! that goes on. What is only *removed* (a message that was acknowledged) is written with the next batch: at worst it
+//! is sent again, which the protocol allows for.
+//!
+//! An engine without a store keeps no journal: every change is number 0, and 0 is durable.
+
+mod row;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::command::Ticket;
+use crate::session::{Item, Phase, Place};
+use crate::time::Instant;
+use crate::wire::{Properties, Subscription, Version};
+
+pub use row::Recovery;
+pub(crate) use row::{StoredPublish, StoredSubscription};
+
+/// The number of a change. Changes become durable in the order of their numbers.
+pub type Lsn = u64;
+
+/// The version of the rows. A store that holds another one cannot be read by this library.
+pub const ROW_FORMAT: u32 = 1;
+
+/// One row is written or removed. A row that is removed may never have been there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Names the row.
+    pub key: Bytes,
+    /// What it is to hold; `None` removes it.
+    pub value: Option<Bytes>,
+}
+
+/// Tickets are promised to be unique over restarts; the promise is written once for so many of them.
+const TICKETS: Ticket = 4_096;
+
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    kept: bool,
+    noted: Lsn,
+    durable: Lsn,
+    /// Noted and not yet given to the driver.
+    changes: VecDeque<(Lsn, Change)>,
+    /// Tickets up to this one are promised.
+    promised: Ticket,
+    /// Milliseconds since 1970 at `Instant(0)`: an expiry must mean the same moment to the next process.
+    origin: i64,
+}
+
+impl Journal {
+    /// A journal that is kept, beginning where `promised` tickets ended.
+    pub(crate) fn kept(promised: Ticket, now: Instant, unix_ms: i64) -> Self {
+        let origin = unix_ms - (now.0 / 1_000_000) as i64;
+        Journal { kept: true, promised, origin, ..Journal::default() }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// From here on nothing is noted: the rows stay as they are, for the next process.
+    pub(crate) fn leave(&mut self) {
+        self.kept = false;
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<(Lsn, Change)> {
+        let change = self.changes.pop_front();
+        if change.is_none() && self.changes.capacity() > 0 {
+            self.changes = VecDeque::new();
+        }
+        change
+    }
+
+    /// Everything up to `lsn` is durable.
+    pub(crate) fn persisted(&mut self, lsn: Lsn) {
+        self.durable = self.durable.max(lsn.min(self.noted));
+    }
+
+    /// The last change, whatever it was.
+    pub(crate) fn noted(&self) -> Lsn {
+        self.noted
+    }
+
+    pub(crate) fn is_durable(&self, lsn: Lsn) -> bool {
+        lsn <= self.durable
+    }
+
+    pub(crate) fn expiry(&self, at: Instant) -> i64 {
+        self.origin.saturating_add((at.0 / 1_000_000) as i64)
+    }
+
+    pub(crate) fn session(&mut self, client_id: &ByteString, outlives: bool) -> Lsn {
+        self.note(|_| row::session(client_id, outlives))
+    }
+
+    /// A publish is accepted. QoS 0 is worth no row: it may be lost at any time.
+    pub(crate) fn publish(&mut self, version: Version, place: Place, item: &Item) -> Lsn {
+        if self.kept && item.ticket > self.promised {
+            self.promised = item.ticket + TICKETS;
+            let promised = self.promised;
+            self.note(|_| row::tickets(promised));
+        }
+        self.note(|journal| row::publish(version, place, item, item.expires.map(|at| journal.expiry(at))))
+    }
+
+    /// A publish is in flight, or is only released from here on.
+    pub(crate) fn flight(&mut self, place: Place, phase: Phase) -> Lsn {
+        self.note(|_| row::flight(place, phase))
+    }
+
+    /// The message first: without its flight it would be taken for one that was never sent.
+    pub(crate) fn publish_complete(&mut self, place: Place, phase: Phase) {
+        self.note(|_| row::no_publish(place));
+        if phase != Phase::Waiting {
+            self.flight(place, Phase::Waiting);
+        }
+    }
+
+    /// The application has finished with a QoS 2 message, or its identifier is free again.
+    pub(crate) fn received(&mut self, packet_identifier: u16, taken: bool) -> Lsn {
+        self.note(|_| row::received(packet_identifier, taken))
+    }
+
+    pub(crate) fn wanted(
+        &mut self,
+        filter: &ByteString,
+        wanted: Option<(u64, &Subscription, &Properties)>,
+    ) -> Lsn {
+        self.note(|_| row::wanted(filter, wanted))
+    }
+
+    fn note(&mut self, change: impl FnOnce(&Journal) -> Change) -> Lsn {
+        if !self.kept {
+            return 0;
+        }
+        let change = change(self);
+        self.noted += 1;
+        self.changes.push_back((self.noted, change));
+        self.noted
+    }
+}

@@ -1,0 +1,271 @@
+//! The rows of the journal: how they are written, and how a new process reads them.
+//!
+//! | key | value | there while |
+//! |---|---|---|
+//! | `S` | whether the session outlives its connection, client identifier | from the first use of the store on |
+//! | `T` | tickets up to this one may have been used | likewise |
+//! | `P` place | ticket, expiry, version, PUBLISH | a publish of QoS 1 or 2 is accepted and not complete |
+//! | `F` place | packet identifier, released or not | it is in flight |
+//! | `R` packet identifier | nothing | a QoS 2 message is done with and its PUBREL has not come |
+//! | `W` filter | order, options, properties | a filter is wanted |
+//!
+//! Numbers are big-endian, so that the rows of a kind lie in their order. A row that cannot be read is damage: it is
+//! told, and the rest counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
+
+use super::Change;
+use crate::command::Ticket;
+use crate::session::{Item, Phase, Place};
+use crate::wire::{
+    self, check_filter, put_properties, read_properties, Cursor, Packet, Properties, PropertyOwner, Publish,
+    QoS, Subscription, Version, Violation, PACKET_SIZE_LIMIT,
+};
+
+/// Damaged rows that are described; further ones are counted.
+const DESCRIBED: usize = 16;
+
+fn change(kind: u8, name: &[u8], value: Option<BytesMut>) -> Change {
+    let key: Bytes = [&[kind], name].concat().into();
+    Change { key, value: value.map(BytesMut::freeze) }
+}
+
+pub(super) fn session(client_id: &ByteString, outlives: bool) -> Change {
+    let mut value = BytesMut::with_capacity(1 + client_id.len());
+    value.put_u8(u8::from(outlives));
+    value.extend_from_slice(client_id.as_bytes());
+    change(b'S', &[], Some(value))
+}
+
+pub(super) fn tickets(promised: Ticket) -> Change {
+    change(b'T', &[], Some(BytesMut::from(&promised.to_be_bytes()[..])))
+}
+
+pub(super) fn publish(version: Version, place: Place, item: &Item, expiry: Option<i64>) -> Change {
+    let mut value = BytesMut::with_capacity(17 + wire::publish_size(version, &item.publish));
+    value.put_u64(item.ticket);
+    value.put_i64(expiry.unwrap_or(i64::MAX));
+    value.put_u8(version as u8);
+    // Any identifier will do, the row of the flight has the true one. What cannot be encoded was refused at the call.
+    let encoded = wire::encode_publish(version, &item.publish, false, Some(1), PACKET_SIZE_LIMIT, &mut value);
+    change(b'P', &place.to_be_bytes(), encoded.is_ok().then_some(value))
+}
+
+pub(super) fn no_publish(place: Place) -> Change {
+    change(b'P', &place.to_be_bytes(), None)
+}
+
+pub(super) fn flight(place: Place, phase: Phase) -> Change {
+    let value = match phase {
+        Phase::Waiting => None,
+        Phase::Sent(identifier) => Some((identifier, 0)),
+        Phase::Released(identifier) => Some((identifier, 1)),
+    };
+    let value = value.map(|(identifier, released): (u16, u8)| {
+        let [high, low] = identifier.to_be_bytes();
+        BytesMut::from(&[high, low, released][..])
+    });
+    change(b'F', &place.to_be_bytes(), value)
+}
+
+pub(super) fn received(packet_identifier: u16, taken: bool) -> Change {
+    change(b'R', &packet_identifier.to_be_bytes(), taken.then(BytesMut::new))
+}
+
+pub(super) fn wanted(filter: &ByteString, wanted: Option<(u64, &Subscription, &Properties)>) -> Change {
+    let value = wanted.map(|(order, subscription, properties)| {
+        let mut value = BytesMut::new();
+        value.put_u64(order);
+        let no_local = u8::from(subscription.no_local) << 2;
+        let as_published = u8::from(subscription.retain_as_published) << 3;
+        value.put_u8(subscription.qos as u8 | no_local | as_published | subscription.retain_handling << 4);
+        put_properties(properties, wire::properties_size(properties), &mut value);
+        value
+    });
+    change(b'W', filter.as_bytes(), value)
+}
+
+/// A publish as a process left it behind.
+#[derive(Debug)]
+pub(crate) struct StoredPublish {
+    pub(crate) ticket: Ticket,
+    /// Milliseconds since 1970.
+    pub(crate) expiry: Option<i64>,
+    pub(crate) publish: Publish,
+    pub(crate) phase: Phase,
+}
+
+/// A wanted filter as a process left it behind.
+#[derive(Debug)]
+pub(crate) struct StoredSubscription {
+    pub(crate) order: u64,
+    pub(crate) subscription: Subscription,
+    pub(crate) properties: Properties,
+}
+
+/// What an earlier process left behind: made of the rows of its store, in any order, and given to
+/// [`Engine::recover`](crate::Engine::recover).
+#[derive(Debug, Default)]
+pub struct Recovery {
+    pub(crate) client_id: ByteString,
+    pub(crate) outlives: bool,
+    pub(crate) promised: Ticket,
+    pub(crate) publishes: BTreeMap<Place, StoredPublish>,
+    flights: BTreeMap<Place, Phase>,
+    /// Flights whose message was completed and removed, and the process died before they were.
+    pub(crate) landed: Vec<Place>,
+    pub(crate) received: BTreeSet<u16>,
+    pub(crate) wanted: Vec<StoredSubscription>,
+    damage: Vec<String>,
+    damaged: usize,
+}
+
+impl Recovery {
+    /// Takes a row of the store. One that makes no sense is left out and told by [`Recovery::damage`].
+    pub fn row(&mut self, key: &[u8], value: &[u8]) {
+        if let Err(violation) = self.read(key, Bytes::copy_from_slice(value)) {
+            let kind = key.first().map_or(' ', |kind| char::from(*kind)).escape_default().to_string();
+            self.damaged(format!("a row of kind {kind}: {}", violation.text));
+        }
+    }
+
+    /// Call it after the last row: sees which rows fit together.
+    pub fn complete(&mut self) {
+        let mut identifiers = BTreeSet::new();
+        for (place, phase) in std::mem::take(&mut self.flights) {
+            let (Phase::Sent(identifier) | Phase::Released(identifier)) = phase else { continue };
+            match self.publishes.get_mut(&place) {
+                None => self.landed.push(place),
+                Some(_) if !identifiers.insert(identifier) => {
+                    self.damaged(format!("packet identifier {identifier} is in flight twice"));
+                }
+                Some(stored) => stored.phase = phase,
+            }
+        }
+        self.promised = self.publishes.values().map(|stored| stored.ticket).fold(self.promised, Ticket::max);
+    }
+
+    /// The client identifier of the session, empty if the store is new.
+    pub fn client_id(&self) -> &ByteString {
+        &self.client_id
+    }
+
+    /// Every ticket up to this one may have been used.
+    pub fn last_ticket(&self) -> Ticket {
+        self.promised
+    }
+
+    /// The publishes that are accepted and not complete, oldest first: ticket, topic and bytes of the payload.
+    pub fn pending(&self) -> impl Iterator<Item = (Ticket, &ByteString, usize)> {
+        self.publishes
+            .values()
+            .map(|stored| (stored.ticket, &stored.publish.topic, stored.publish.payload.len()))
+    }
+
+    /// What could not be read, in words.
+    pub fn damage(&self) -> Option<String> {
+        let more = self.damaged - self.damage.len();
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        (self.damaged > 0).then(|| self.damage.join("; ") + &more)
+    }
+
+    fn damaged(&mut self, what: String) {
+        self.damaged += 1;
+        if self.damage.len() < DESCRIBED {
+            self.damage.push(what);
+        }
+    }
+
+    fn read(&mut self, key: &[u8], value: Bytes) -> Result<(), Violation> {
+        let (Some(kind), key) = (key.first(), Bytes::copy_from_slice(key.get(1..).unwrap_or_default()))
+        else {
+            return Err(Violation::malformed("its name is empty"));
+        };
+        let (mut name, mut cursor) = (Cursor::new(&key), Cursor::new(&value));
+        match kind {
+            b'S' => {
+                self.outlives = cursor.byte()? != 0;
+                self.client_id = text(cursor.rest())?;
+            }
+            b'T' => {
+                self.promised = cursor.eight_byte()?;
+                cursor.finish()?;
+            }
+            b'P' => {
+                let place = name.eight_byte()?;
+                name.finish()?;
+                self.publishes.insert(place, read_publish(cursor)?);
+            }
+            b'F' => {
+                let place = name.eight_byte()?;
+                name.finish()?;
+                self.flights.insert(place, read_flight(cursor)?);
+            }
+            b'R' => {
+                self.received.insert(name.packet_identifier()?);
+                name.finish()?;
+            }
+            b'W' => self.wanted.push(read_wanted(name, cursor)?),
+            _ => return Err(Violation::malformed("there is no such kind")),
+        }
+        Ok(())
+    }
+}
+
+fn text(bytes: Bytes) -> Result<ByteString, Violation> {
+    ByteString::try_from(bytes).map_err(|_| Violation::malformed("not UTF-8"))
+}
+
+fn read_publish(mut cursor: Cursor<'_>) -> Result<StoredPublish, Violation> {
+    let ticket = cursor.eight_byte()?;
+    let expiry = Some(cursor.eight_byte()? as i64).filter(|expiry| *expiry != i64::MAX);
+    let version = match cursor.byte()? {
+        4 => Version::V4,
+        5 => Version::V5,
+        _ => return Err(Violation::malformed("no such protocol version")),
+    };
+    let packet = cursor.rest();
+    let frame = wire::frame(version, &packet, PACKET_SIZE_LIMIT)?;
+    let frame = frame.ok_or(Violation::malformed("its packet is cut off"))?;
+    match wire::decode(version, frame, &packet)? {
+        Packet::Publish { publish, packet_identifier: Some(_), .. } if ticket > 0 => {
+            Ok(StoredPublish { ticket, expiry, publish, phase: Phase::Waiting })
+        }
+        _ => Err(Violation::malformed("it holds another packet than a PUBLISH of QoS 1 or 2")),
+    }
+}
+
+fn read_flight(mut cursor: Cursor<'_>) -> Result<Phase, Violation> {
+    let identifier = cursor.packet_identifier()?;
+    let phase = match cursor.byte()? {
+        0 => Phase::Sent(identifier),
+        1 => Phase::Released(identifier),
+        _ => return Err(Violation::malformed("there is no such phase")),
+    };
+    cursor.finish()?;
+    Ok(phase)
+}
+
+fn read_wanted(name: Cursor<'_>, mut cursor: Cursor<'_>) -> Result<StoredSubscription, Violation> {
+    let filter = text(name.rest())?;
+    check_filter(&filter).map_err(Violation::malformed)?;
+    let order = cursor.eight_byte()?;
+    let options = cursor.byte()?;
+    let qos = QoS::from_u8(options & 3).ok_or(Violation::malformed("QoS 3"))?;
+    let subscription = Subscription {
+        filter,
+        qos,
+        no_local: options & 4 != 0,
+        retain_as_published: options & 8 != 0,
+        retain_handling: options >> 4,
+    };
+    if subscription.retain_handling > 2 {
+        return Err(Violation::malformed("retain handling beyond 2"));
+    }
+    let properties = read_properties(PropertyOwner::Subscribe, &mut cursor)?;
+    cursor.finish()?;
+    Ok(StoredSubscription { order, subscription, properties })
+}

@@ -1,0 +1,122 @@
+//! The driver's side of the store: one commit at a time, and whatever came meanwhile is the next one.
+//!
+//! So the number of commits follows the disk and not the number of messages: a slow disk makes larger batches. The
+//! store works on the runtime's blocking threads and comes back with the result. A batch that could not be written is
+//! kept and tried again, before anything newer, until it can.
+
+use std::future::Future;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use remqtt_proto::{Change, Error, ErrorCode, Input, Lsn};
+use tokio::task::{spawn_blocking, JoinHandle};
+use tokio::time::{sleep, Sleep};
+
+use crate::store::SessionStore;
+
+/// How long a disk that refused a batch is left alone: at first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+type Store = Box<dyn SessionStore>;
+
+/// Changes in their order, and the number of the last one.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    last: Lsn,
+}
+
+enum Work {
+    Idle(Store),
+    Committing(JoinHandle<(Store, Batch, Result<(), Error>)>),
+    /// The batch is tried again when the time is over.
+    Refused(Store, Batch, Pin<Box<Sleep>>),
+    /// The thread that had the store is gone, and with it the store.
+    Broken,
+}
+
+pub(crate) struct Disk {
+    work: Work,
+    /// What came while a commit was under way.
+    next: Batch,
+    delay: Duration,
+}
+
+impl Disk {
+    pub(crate) fn new(store: Store) -> Disk {
+        Disk { work: Work::Idle(store), next: Batch::default(), delay: RETRY.0 }
+    }
+
+    pub(crate) fn add(&mut self, lsn: Lsn, change: Change) {
+        self.next.changes.push(change);
+        self.next.last = lsn;
+    }
+
+    /// Nothing is under way, and nothing will be.
+    pub(crate) fn is_idle(&self) -> bool {
+        match self.work {
+            Work::Idle(_) => self.next.changes.is_empty(),
+            Work::Committing(_) | Work::Refused(..) => false,
+            Work::Broken => true,
+        }
+    }
+
+    /// The disk has refused the last batch and has not taken one since.
+    pub(crate) fn is_refusing(&self) -> bool {
+        matches!(self.work, Work::Refused(..) | Work::Broken)
+    }
+
+    /// Starts what can be started, and gives what the engine has to hear.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Input<'static>> {
+        loop {
+            match std::mem::replace(&mut self.work, Work::Broken) {
+                Work::Idle(store) if self.next.changes.is_empty() => {
+                    self.work = Work::Idle(store);
+                    return None;
+                }
+                Work::Idle(store) => {
+                    let batch = std::mem::take(&mut self.next);
+                    self.work = Work::Committing(spawn_blocking(move || commit(store, batch)));
+                }
+                Work::Committing(mut thread) => match Pin::new(&mut thread).poll(cx) {
+                    Poll::Pending => {
+                        self.work = Work::Committing(thread);
+                        return None;
+                    }
+                    Poll::Ready(Ok((store, batch, Ok(())))) => {
+                        (self.work, self.delay) = (Work::Idle(store), RETRY.0);
+                        return Some(Input::Persisted(batch.last));
+                    }
+                    Poll::Ready(Ok((store, batch, Err(error)))) => {
+                        self.work = Work::Refused(store, batch, Box::pin(sleep(self.delay)));
+                        self.delay = (2 * self.delay).min(RETRY.1);
+                        return Some(Input::PersistFailed(error));
+                    }
+                    Poll::Ready(Err(gone)) => {
+                        return Some(Input::PersistFailed(Error::new(
+                            ErrorCode::StoreFailed,
+                            gone.to_string(),
+                        )))
+                    }
+                },
+                Work::Refused(store, batch, mut pause) => {
+                    if pause.as_mut().poll(cx).is_pending() {
+                        self.work = Work::Refused(store, batch, pause);
+                        return None;
+                    }
+                    self.work = Work::Committing(spawn_blocking(move || commit(store, batch)));
+                }
+                Work::Broken => return None,
+            }
+        }
+    }
+}
+
+/// Runs on a blocking thread.
+fn commit(mut store: Store, batch: Batch) -> (Store, Batch, Result<(), Error>) {
+    let result = catch_unwind(AssertUnwindSafe(|| store.commit(&batch.changes)));
+    let result = result.unwrap_or_else(|_| Err(Error::new(ErrorCode::StoreFailed, "the store panicked")));
+    (store, batch, result)
+}
