@@ -163,3 +163,104 @@ fn a_second_process_is_told_which_process_has_the_store_until_that_dies() {
     owner.wait().unwrap();
     open(&scratch.store(), &mut |_, _| {}).unwrap();
 }
+
+/// A small file system of its own, where this process may mount one.
+struct SmallDisk {
+    scratch: Scratch,
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(name: &str) -> Option<SmallDisk> {
+        let scratch = Scratch::new(name);
+        let path = scratch.0.join("disk");
+        fs::create_dir(&path).unwrap();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "remqtt-test"]).arg(&path).output();
+        match mount {
+            Ok(output) if output.status.success() => Some(SmallDisk { scratch, path }),
+            output => {
+                println!("skipped: no tmpfs can be mounted here: {output:?}");
+                None
+            }
+        }
+    }
+
+    fn remount(&self, how: &str) {
+        let option = format!("remount,{how}");
+        let output = Command::new("mount").args(["-o", &option]).arg(&self.path).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    fn store(&self) -> PathBuf {
+        self.path.join("session")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.path).output();
+        let _ = &self.scratch;
+    }
+}
+
+fn large(number: u64) -> Change {
+    Change { key: number.to_be_bytes().to_vec().into(), value: Some(vec![1; 10_000].into()) }
+}
+
+#[test]
+fn a_full_disk_refuses_and_takes_everything_again_when_there_is_space() {
+    let Some(disk) = SmallDisk::mount("full") else { return };
+    let ballast = disk.path.join("ballast");
+    fs::write(&ballast, vec![0; 400_000]).unwrap();
+    let mut store = open(&disk.store(), &mut |_, _| {}).unwrap().store;
+    let mut accepted = 0;
+    let error = loop {
+        match store.commit(&[large(accepted)]) {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code, ErrorCode::StoreFailed);
+    assert!(error.detail.contains("No space left"), "{error}");
+    assert!(store.commit(&[large(accepted)]).is_err(), "it is still full");
+
+    fs::remove_file(ballast).unwrap();
+    store.commit(&[large(accepted)]).unwrap();
+    drop(store);
+    let mut rows = 0;
+    let opened = open(&disk.store(), &mut |_, _| rows += 1).unwrap();
+    assert_eq!((opened.damage, rows), (None, accepted + 1));
+}
+
+#[test]
+fn rows_can_be_removed_while_the_disk_is_full() {
+    let Some(disk) = SmallDisk::mount("drain") else { return };
+    let mut store = open(&disk.store(), &mut |_, _| {}).unwrap().store;
+    let accepted = (0..).take_while(|number| store.commit(&[large(*number)]).is_ok()).count() as u64;
+    for number in 0..accepted {
+        store.commit(&[Change { key: number.to_be_bytes().to_vec().into(), value: None }]).unwrap();
+    }
+}
+
+#[test]
+fn a_store_can_be_opened_while_the_disk_is_full() {
+    let Some(disk) = SmallDisk::mount("open") else { return };
+    let mut store = open(&disk.store(), &mut |_, _| {}).unwrap().store;
+    let accepted = (0..).take_while(|number| store.commit(&[large(*number)]).is_ok()).count();
+    drop(store);
+    let _ = fs::write(disk.path.join("rest"), vec![0; 1 << 20]);
+    let mut rows = 0;
+    let opened = open(&disk.store(), &mut |_, _| rows += 1).unwrap();
+    assert_eq!((opened.damage, rows), (None, accepted));
+}
+
+#[test]
+fn a_read_only_disk_is_named_as_such() {
+    let Some(disk) = SmallDisk::mount("readonly") else { return };
+    drop(open(&disk.store(), &mut |_, _| {}).unwrap());
+    disk.remount("ro");
+    let error = open(&disk.store(), &mut |_, _| {}).unwrap_err();
+    assert_eq!(error.code, ErrorCode::StoreFailed);
+    assert!(error.detail.contains("Read-only"), "{error}");
+}

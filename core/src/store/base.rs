@@ -10,10 +10,9 @@
 use std::fmt;
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use redb::{Database, DatabaseError, WriteTransaction};
+use redb::{Database, WriteTransaction};
 
 use super::disk::{Lease, Medium};
 use super::rows::{self, Growth, Row};
@@ -29,13 +28,18 @@ pub(super) enum Trouble {
     Disk(io::Error),
     /// What is in the file makes no sense, or redb has a defect.
     Damage(String),
+    /// Rows are gone, and the store goes on without them.
+    Loss(String),
 }
+
+/// What [`Found::undone`] means unless the machine lost power.
+pub(super) const UNDONE: &str = "the newest change is not whole on the disk, and was undone";
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Trouble::Disk(error) => error.fmt(f),
-            Trouble::Damage(what) => f.write_str(what),
+            Trouble::Damage(what) | Trouble::Loss(what) => f.write_str(what),
         }
     }
 }
@@ -57,6 +61,8 @@ pub(super) struct Found {
     pub(super) base: Base,
     /// The newest commit is not whole on the disk, so that the one before it counts.
     pub(super) undone: bool,
+    /// Nothing was being written when it was left.
+    pub(super) closed: bool,
 }
 
 impl Base {
@@ -74,28 +80,20 @@ impl Base {
         if medium.len()? == 0 {
             return Err(Trouble::Damage("the file is empty".into()));
         }
-        let lease = Lease::new(medium);
+        let Some(before) = medium.header() else {
+            return Err(Trouble::Damage("the file is cut short".into()));
+        };
+        let lease = Lease::new(medium.clone());
         let copy = lease.clone();
-        let undone = Arc::new(AtomicBool::new(false));
-        let undoing = undone.clone();
         let db = attempt(&lease, || {
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-            // redb tells how far a repair is: it skips no step, except that it is at 0.3 only when the first of its
-            // scans found that the newest commit is not whole.
-            builder.set_repair_callback(move |repair| {
-                if repair.progress() > 0.1 && repair.progress() < 0.5 {
-                    undoing.store(true, Ordering::Relaxed);
-                }
-            });
-            match builder.create_with_backend(copy) {
-                Err(DatabaseError::UpgradeRequired(version)) => {
-                    Err(redb::Error::Corrupted(format!("it has the file format {version} of redb")))
-                }
-                result => Ok(result?),
-            }
+            Ok(builder.create_with_backend(copy)?)
         })?;
-        Ok(Found { base: Base { db: Some(db), lease }, undone: undone.load(Ordering::Relaxed) })
+        // To open it was to commit once, to the slot of the commit before the newest.
+        let next = before.commit().wrapping_add(1);
+        let undone = !before.is_in_order() || medium.header().is_none_or(|after| after.commit() != next);
+        Ok(Found { base: Base { db: Some(db), lease }, undone, closed: before.is_closed() })
     }
 
     pub(super) fn medium(&self) -> &Arc<Medium> {

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
-/// redb's header: all that decides which pages count.
-pub(super) const HEADER: usize = 320;
+use super::header::{Header, HEADER};
+
 const HEADER_END: u64 = HEADER as u64;
 
 /// What a store needs of a file; tests put faults in its place.
@@ -64,11 +64,12 @@ pub(super) struct Medium {
     disk: Box<dyn Disk>,
     /// Device and number of the file.
     identity: (u64, u64),
-    header: Mutex<Header>,
+    header: Mutex<Kept>,
 }
 
+/// The header as the database wrote it.
 #[derive(Debug, Default)]
-struct Header {
+struct Kept {
     written: Option<[u8; HEADER]>,
     /// `written` is not in the file yet.
     held: bool,
@@ -84,7 +85,7 @@ impl Medium {
         Ok(Arc::new(Medium {
             disk,
             identity: (metadata.dev(), metadata.ino()),
-            header: Mutex::new(Header { written: found, held: false, synced: found }),
+            header: Mutex::new(Kept { written: found, held: false, synced: found }),
         }))
     }
 
@@ -99,6 +100,11 @@ impl Medium {
     /// Whether this path leads to the file. It does not when somebody removed or replaced it.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+    }
+
+    /// The header as it is, or will be with the next sync.
+    pub(super) fn header(&self) -> Option<Header> {
+        self.header.lock().written.map(Header)
     }
 
     pub(super) fn len(&self) -> io::Result<u64> {
@@ -136,9 +142,13 @@ impl Medium {
         self.settle(&mut self.header.lock())
     }
 
-    fn settle(&self, header: &mut Header) -> io::Result<()> {
-        if let (Some(written), true) = (&header.written, header.held) {
-            self.disk.write(0, written)?;
+    fn settle(&self, header: &mut Kept) -> io::Result<()> {
+        if let (Some(written), true) = (header.written, header.held) {
+            // Of a commit in two phases the first says nothing yet: with both, the pages come before the header.
+            if header.synced.is_some() && !Header(written).is_in_order() {
+                return self.disk.sync();
+            }
+            self.disk.write(0, &written)?;
             header.held = false;
         }
         self.disk.sync()?;

@@ -9,16 +9,15 @@
 //! redb's own compaction moves pages in many transactions of two syncs each.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::base::{Base, Trouble};
+use super::base::{Base, Found, Trouble, UNDONE};
 use super::disk::{Medium, Plug};
 use super::lock::Lock;
-use super::rows::{self, Row};
-use super::{failed, files, Change, Error, ErrorCode, SessionStore};
+use super::{damaged, failed, files, recovery, rows, Change, Error, ErrorCode, SessionStore};
 
-/// Files up to this size are left alone: redb begins one with more than 1 MiB, most of it holes.
+/// Files up to this size are left alone.
 const SMALL: u64 = 8 << 20;
 /// A file is mostly free when it is this many times what its rows need. Pages are filled by two thirds, typically.
 const LOOSE: u64 = 4;
@@ -93,9 +92,27 @@ impl Store {
     fn opened(&mut self) -> Result<&Base, Trouble> {
         if self.base.is_none() {
             self.medium.restore()?;
-            self.base = Some(Base::open(self.medium.clone())?.base);
+            match Base::open(self.medium.clone()) {
+                Ok(Found { base, undone, .. }) => {
+                    self.base = Some(base);
+                    if undone {
+                        return Err(Trouble::Loss(UNDONE.into()));
+                    }
+                }
+                Err(Trouble::Damage(what)) => return Err(self.recover(&what)?),
+                Err(trouble) => return Err(trouble),
+            }
         }
         self.base.as_ref().ok_or_else(|| Trouble::Damage("no database".into()))
+    }
+
+    /// Goes on with what can be read, and says what that is.
+    fn recover(&mut self, what: &str) -> Result<Trouble, Trouble> {
+        let recovered = recovery::recover(&self.path, &self.plug, &self.medium, what)?;
+        self.weight = recovered.rows.iter().map(|(key, value)| rows::weight(key, value)).sum();
+        self.medium = recovered.base.medium().clone();
+        self.base = Some(recovered.base);
+        Ok(Trouble::Loss(recovered.words))
     }
 
     fn give_up(&mut self) {
@@ -119,7 +136,7 @@ impl Store {
     /// Writes the rows into a new file, which takes the place of this one.
     fn move_to_new_file(&mut self) -> Result<(), Trouble> {
         let Some(from) = &self.base else { return Ok(()) };
-        let base = write_anew(&self.path, &self.plug, |after| from.portion(after.as_deref()))?;
+        let base = recovery::write_from(&self.path, &self.plug, |last| from.portion(last))?;
         files::settle(&self.path)?;
         if let Some(old) = self.base.take() {
             old.abandon();
@@ -141,7 +158,10 @@ impl SessionStore for Store {
         if changes.is_empty() {
             return Ok(());
         }
-        self.try_commit(changes).map_err(|trouble| failed(&self.path, trouble))
+        self.try_commit(changes).map_err(|trouble| match trouble {
+            Trouble::Loss(words) => damaged(&self.path, words),
+            trouble => failed(&self.path, trouble),
+        })
     }
 
     fn size(&self) -> u64 {
@@ -158,34 +178,4 @@ impl Drop for Store {
             }
         }
     }
-}
-
-/// Writes a store with the rows that `more` gives, portion by portion, into a new file beside this path.
-pub(super) fn write_anew(
-    path: &Path,
-    plug: &Plug,
-    mut more: impl FnMut(&mut Option<Vec<u8>>) -> Result<Vec<Row>, Trouble>,
-) -> Result<Base, Trouble> {
-    let medium = Medium::new(files::create_new(path)?, plug)?;
-    let base = Base::create(medium)?;
-    let mut interrupted = None;
-    base.write(|txn| {
-        rows::inscribe(txn)?;
-        let mut last = None;
-        loop {
-            match more(&mut last) {
-                Ok(rows) if rows.is_empty() => return Ok(()),
-                Ok(rows) => {
-                    rows::fill(txn, &rows)?;
-                    last = rows.into_iter().next_back().map(|(key, _)| key);
-                }
-                Err(trouble) => {
-                    interrupted = Some(trouble);
-                    return Err(redb::Error::DatabaseClosed);
-                }
-            }
-        }
-    })
-    .map_err(|trouble| interrupted.take().unwrap_or(trouble))?;
-    Ok(base)
 }

@@ -8,8 +8,10 @@ mod base;
 mod disk;
 mod durable;
 mod files;
+mod header;
 mod lock;
 mod opening;
+mod recovery;
 mod rows;
 mod salvage;
 #[cfg(test)]
@@ -37,7 +39,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 pub trait SessionStore: Send {
     /// Makes the changes durable, all or none, in order. When it returns `Ok` they survive kill -9 and a power cut.
     /// After an error the same changes may be given again, until the disk takes them: nothing of them is there, or all
-    /// of it.
+    /// of it. `StoreDamaged` says that rows were lost since the store was opened, and the next call goes on with the
+    /// others.
     fn commit(&mut self, changes: &[Change]) -> Result<(), Error>;
 
     /// Bytes on the disk, for statistics.
@@ -81,6 +84,10 @@ pub(crate) fn open_with(path: &Path, row: &mut dyn FnMut(&[u8], &[u8]), plug: Pl
         (_, true) => opening.instead_of_directory(),
         _ => Err(failed(&opening.path, "neither a file nor a directory")),
     }
+}
+
+fn damaged(path: &Path, what: impl fmt::Display) -> Error {
+    Error::new(ErrorCode::StoreDamaged, format!("{}: {what}", path.display()))
 }
 
 /// The disk, or whoever guards it, refused.

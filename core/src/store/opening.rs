@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::base::{Base, Found, Trouble};
+use super::base::{Base, Found, Trouble, UNDONE};
 use super::disk::{Medium, Plug};
-use super::durable::{write_anew, Store};
+use super::durable::Store;
 use super::lock::Lock;
-use super::rows::{self, Row, STORE_FORMAT};
-use super::salvage::{salvage, Salvage};
-use super::{failed, files, Error, ErrorCode, Opened, ROW_FORMAT};
+use super::recovery::{self, Recovered};
+use super::rows::{self, STORE_FORMAT};
+use super::{damaged, failed, files, Error, Opened, ROW_FORMAT};
 
 /// A store of which the lock is held, and nothing else yet.
 pub(super) struct Opening {
@@ -22,36 +21,36 @@ pub(super) struct Opening {
 impl Opening {
     /// A new store where nothing is.
     pub(super) fn begin(self) -> Result<Opened, Error> {
-        self.store(&[], None)
+        let base = recovery::write(&self.path, &self.plug, &[]);
+        let base = base.and_then(|base| recovery::settle(&self.path).map(|()| base));
+        let base = base.map_err(|trouble| failed(&self.path, trouble))?;
+        Ok(self.opened(base, 0, None))
     }
 
     /// A new store where a directory is. A full one is somebody's, and the path a mistake.
     pub(super) fn instead_of_directory(self) -> Result<Opened, Error> {
         let full = fs::read_dir(&self.path).map(|mut entries| entries.next().is_some());
         match full {
-            Ok(false) => {}
-            Ok(true) => return Err(failed(&self.path, "it is a directory with files in it")),
-            Err(error) => return Err(failed(&self.path, error)),
+            Ok(false) => self.replace("it is an empty directory"),
+            Ok(true) => Err(failed(&self.path, "it is a directory with files in it")),
+            Err(error) => Err(failed(&self.path, error)),
         }
-        let aside = files::set_aside(&self.path).map_err(|error| failed(&self.path, error))?;
-        let words = format!("an empty directory was in its place, which is now {}", aside.display());
-        self.store(&[], Some(words))
     }
 
     /// The store in the file that is there.
     pub(super) fn load(self, row: &mut dyn FnMut(&[u8], &[u8])) -> Result<Opened, Error> {
         let file = files::open(&self.path).map_err(|error| failed(&self.path, error))?;
         let medium = Medium::new(file, &self.plug).map_err(|error| failed(&self.path, error))?;
-        let Found { base, undone } = match Base::open(medium.clone()) {
+        let Found { base, undone, closed } = match Base::open(medium.clone()) {
             Ok(found) => found,
-            Err(Trouble::Disk(error)) => return Err(failed(&self.path, error)),
             Err(Trouble::Damage(what)) => return self.recover(&medium, &what, None, row),
+            Err(trouble) => return Err(failed(&self.path, trouble)),
         };
         match base.formats() {
             Ok(Some((STORE_FORMAT, ROW_FORMAT))) => {}
             Ok(found) => {
                 base.abandon();
-                return self.replace(&[], &unknown(found));
+                return self.replace(&recovery::unknown(found));
             }
             Err(trouble) => {
                 base.abandon();
@@ -68,10 +67,7 @@ impl Opening {
         };
         let rebooted = base.note_boot().map_err(|trouble| failed(&self.path, trouble))?;
         // A power cut in the middle of a commit loses nothing: nobody was told of that commit.
-        let damage = (undone && !rebooted).then(|| {
-            let words = "the newest change is not whole on the disk, and was undone";
-            Error::new(ErrorCode::StoreDamaged, format!("{}: {words}", self.path.display()))
-        });
+        let damage = (undone && (closed || !rebooted)).then(|| damaged(&self.path, UNDONE));
         let mut store = Store::new(self.path, self.lock, self.plug, base, weight);
         store.give_back_everything();
         Ok(Opened { store: Box::new(store), damage })
@@ -80,57 +76,30 @@ impl Opening {
     /// A new store with what can be read of a damaged one. Rows up to `last` were handed over before.
     fn recover(
         self,
-        medium: &Arc<Medium>,
+        medium: &Medium,
         what: &str,
         last: Option<Vec<u8>>,
         row: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<Opened, Error> {
-        let Salvage { rows, expected, formats } = salvage(medium);
-        if formats.is_some_and(|found| found != (STORE_FORMAT, ROW_FORMAT)) {
-            return self.replace(&[], &unknown(formats));
-        }
-        let rows: Vec<Row> = rows.into_iter().collect();
-        let lost = match expected.map(|expected| expected.saturating_sub(rows.len() as u64)) {
-            Some(lost) => format!("{lost} lost"),
-            None => "an unknown number lost".into(),
-        };
-        let opened = self.replace(&rows, &format!("{what}; {} rows recovered, {lost}", rows.len()))?;
+        let recovered = recovery::recover(&self.path, &self.plug, medium, what);
+        let Recovered { base, rows, words } = recovered.map_err(|trouble| failed(&self.path, trouble))?;
         for (key, value) in rows.iter().filter(|(key, _)| last.as_ref().is_none_or(|last| key > last)) {
             row(key, value);
         }
-        Ok(opened)
-    }
-
-    /// A new store with these rows; what is there is set aside.
-    fn replace(self, rows: &[Row], what: &str) -> Result<Opened, Error> {
-        let path = self.path.clone();
-        let base = self.write(rows)?;
-        let aside = files::set_aside(&path).map_err(|error| failed(&path, error))?;
-        self.finish(base, rows, Some(format!("{what}; the file as it was is {}", aside.display())))
-    }
-
-    fn store(self, rows: &[Row], damage: Option<String>) -> Result<Opened, Error> {
-        let base = self.write(rows)?;
-        self.finish(base, rows, damage)
-    }
-
-    fn write(&self, rows: &[Row]) -> Result<Base, Error> {
-        let mut rest = rows;
-        let more = |_: &mut Option<Vec<u8>>| {
-            let (some, others) = rest.split_at(rest.len().min(1024));
-            rest = others;
-            Ok(some.to_vec())
-        };
-        write_anew(&self.path, &self.plug, more).map_err(|trouble| failed(&self.path, trouble))
-    }
-
-    fn finish(self, base: Base, rows: &[Row], damage: Option<String>) -> Result<Opened, Error> {
-        let result = files::settle(&self.path).and_then(|()| files::sync_directory(&self.path));
-        result.map_err(|error| failed(&self.path, error))?;
-        let damage = damage
-            .map(|words| Error::new(ErrorCode::StoreDamaged, format!("{}: {words}", self.path.display())));
         let weight = rows.iter().map(|(key, value)| rows::weight(key, value)).sum();
-        Ok(Opened { store: Box::new(Store::new(self.path, self.lock, self.plug, base, weight)), damage })
+        Ok(self.opened(base, weight, Some(words)))
+    }
+
+    /// A new store in place of what cannot be one.
+    fn replace(self, what: &str) -> Result<Opened, Error> {
+        let replaced = recovery::replace(&self.path, &self.plug, &[], what);
+        let (base, words) = replaced.map_err(|trouble| failed(&self.path, trouble))?;
+        Ok(self.opened(base, 0, Some(words)))
+    }
+
+    fn opened(self, base: Base, weight: u64, damage: Option<String>) -> Opened {
+        let damage = damage.map(|words| damaged(&self.path, words));
+        Opened { store: Box::new(Store::new(self.path, self.lock, self.plug, base, weight)), damage }
     }
 }
 
@@ -147,15 +116,5 @@ fn read(base: &Base, last: &mut Option<Vec<u8>>, row: &mut dyn FnMut(&[u8], &[u8
             Some((key, _)) => *last = Some(key),
             None => return Ok(weight),
         }
-    }
-}
-
-/// Says what a database is that is not ours.
-fn unknown(formats: Option<(u32, u32)>) -> String {
-    match formats {
-        Some((store, rows)) => format!(
-            "it has store format {store} and row format {rows}, and this version reads {STORE_FORMAT} and {ROW_FORMAT}"
-        ),
-        None => "it is a database of another program".into(),
     }
 }

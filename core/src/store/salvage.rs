@@ -9,21 +9,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::disk::{Medium, HEADER};
+use super::disk::Medium;
+use super::header::{u16_at, u32_at, u64_at, Header};
 use super::rows::{self, ROW_FORMAT_KEY, STORE_FORMAT_KEY};
 
 const PAGE: u64 = 4096;
-const PRIMARY_BIT: u8 = 1;
-const GOD_BYTE: usize = 9;
-const REGION_PAGES: usize = 20;
-/// The most pages that a region can have.
-const MAX_REGION_PAGES: u64 = 1 << 20;
-const SLOTS: [usize; 2] = [64, 192];
-/// In a slot: the format's version, whether there is a root, and the root.
-const SLOT_VERSION: usize = 0;
-const SLOT_HAS_ROOT: usize = 1;
-const SLOT_ROOT: usize = 8;
-const FILE_FORMAT: u8 = 3;
 /// In a table's definition: its number of rows, whether there is a root, and the root.
 const TABLE_LEN: usize = 1;
 const TABLE_HAS_ROOT: usize = 9;
@@ -48,37 +38,15 @@ pub(super) struct Salvage {
 
 /// Reads what the newest state of the file says, or the one before it if the newest says nothing.
 pub(super) fn salvage(medium: &Medium) -> Salvage {
-    let mut header = [0; HEADER];
-    if medium.read(0, &mut header).is_err() {
-        return Salvage::default();
-    }
-    let newest = usize::from(header[GOD_BYTE] & PRIMARY_BIT);
+    let Some(header) = medium.header() else { return Salvage::default() };
     let mut result = Salvage::default();
-    for slot in [SLOTS[newest], SLOTS[1 - newest]] {
-        let Some(tables) = slot_root(&header[slot..]) else { continue };
+    for tables in header.roots() {
         result = Walk::new(medium, &header).database(tables);
         if result.expected.is_some() {
             break;
         }
     }
     result
-}
-
-fn slot_root(slot: &[u8]) -> Option<u64> {
-    (*slot.get(SLOT_VERSION)? == FILE_FORMAT && *slot.get(SLOT_HAS_ROOT)? != 0)
-        .then(|| u64_at(slot, SLOT_ROOT))?
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
-    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?).into())
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
 }
 
 struct Walk<'a> {
@@ -89,11 +57,9 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(medium: &'a Medium, header: &[u8]) -> Walk<'a> {
-        let pages = u32_at(header, REGION_PAGES).map_or(0, u64::from);
-        // Every database of ours has regions of the largest size, so a number that cannot be is that one, damaged.
-        let pages = if (1..=MAX_REGION_PAGES).contains(&pages) { pages } else { MAX_REGION_PAGES };
-        Walk { medium, file_len: medium.len().unwrap_or(0), region: pages * PAGE, seen: HashSet::new() }
+    fn new(medium: &'a Medium, header: &Header) -> Walk<'a> {
+        let region = header.region_pages() * PAGE;
+        Walk { medium, file_len: medium.len().unwrap_or(0), region, seen: HashSet::new() }
     }
 
     /// Reads our two tables, given the root of the tree that lists all tables.

@@ -1,4 +1,6 @@
 //! What a store promises, on a disk that works and on one that does not.
 
+mod damage;
+mod faults;
 mod opening;
 mod support;

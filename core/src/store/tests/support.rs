@@ -1,6 +1,7 @@
 //! Directories that go away, rows, and opening without ceremony.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -18,9 +19,23 @@ pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(super) fn new() -> Scratch {
+        Scratch::below(&env::temp_dir())
+    }
+
+    /// On no disk where that is possible, for tests that open thousands of stores.
+    pub(super) fn in_memory() -> Scratch {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Scratch::below(memory)
+        } else {
+            Scratch::new()
+        }
+    }
+
+    fn below(directory: &Path) -> Scratch {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("remqtt-store-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
+        let path = directory.join(name);
         fs::create_dir_all(&path).unwrap();
         Scratch(path)
     }
@@ -80,4 +95,19 @@ pub(super) fn sound(path: &Path) -> (Box<dyn SessionStore>, Rows) {
 /// Leaves a store with these rows, closed.
 pub(super) fn leave(path: &Path, changes: &[Change]) {
     sound(path).0.commit(changes).unwrap();
+}
+
+/// A generator that is good enough for accidents.
+#[derive(Debug, Default)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0x1234_5678_9ABC_DEF1))
+    }
+
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound.max(1)
+    }
 }
