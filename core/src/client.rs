@@ -18,7 +18,7 @@ use crate::driver::Driver;
 use crate::pool::Pool;
 use crate::runtime::{now, Presence};
 use crate::shared::{Load, Shared};
-use crate::transport::Endpoint;
+use crate::transport::{self, Dialler, Endpoint};
 
 /// A client. Clones are handles of the same client; the last one to go closes it.
 #[derive(Debug)]
@@ -87,6 +87,14 @@ impl Client {
         self.shared.manual_ack.store(options.manual_ack, Ordering::Relaxed);
         self.shared.inbox.set_bound(options.receive_buffer);
         self.shared.queue.lock().options = Arc::new(options);
+        Ok(())
+    }
+
+    /// Lets the application make the connections, from the next attempt on; `None`: the library makes them again.
+    pub fn dial_with(&self, dialler: Option<Arc<dyn Dialler>>) -> Result<(), Error> {
+        self.shared.check_process()?;
+        let before = std::mem::replace(&mut self.shared.queue.lock().dialler, dialler);
+        drop(before); // not under the lock: it is the application's
         Ok(())
     }
 
@@ -292,6 +300,7 @@ fn checked(mut options: Options) -> Result<Options, Error> {
             options.password = endpoint.password;
         }
     }
+    transport::check(&options)?;
     if let Some(will) = &options.will {
         check_topic(&will.topic).map_err(|why| wrong("will", why))?;
         check_properties(PropertyOwner::Will, &will.properties).map_err(|why| wrong("will", why))?;
