@@ -147,6 +147,14 @@ impl Broker {
         Broker { server, port, folder }
     }
 
+    /// On WebSocket.
+    pub fn on_websocket(folder: Folder, lines: &str) -> Broker {
+        // mosquitto 2.0 ends if it has listeners for WebSocket only.
+        let other = folder.path("other");
+        let lines = format!("protocol websockets\nsocket_domain ipv4\n{lines}\nlistener 0 {other}\n");
+        Broker::on_port(folder, &lines)
+    }
+
     /// On a Unix socket named `socket` in its folder.
     pub fn on_socket(folder: Folder) -> Broker {
         let path = folder.path("socket");

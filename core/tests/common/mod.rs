@@ -5,12 +5,13 @@ pub mod broker;
 pub mod certificates;
 pub mod relay;
 pub mod road;
+pub mod tls_peer;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use remqtt::{
@@ -171,10 +172,12 @@ impl Events {
 
     /// Waits for the first event of which `pick` makes something.
     pub fn find<T>(&self, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+        let begin = Instant::now();
         loop {
             if let Some(found) = pick(self.next()) {
                 return found;
             }
+            assert!(begin.elapsed() < PATIENCE, "many events, and not the one that was waited for");
         }
     }
 
