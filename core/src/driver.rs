@@ -222,7 +222,7 @@ impl Driver {
         }
         scratch.read.resize(READ_BUFFER, 0);
         let mut buffer = ReadBuf::new(&mut scratch.read);
-        let lost = match Pin::new(stream).poll_read(cx, &mut buffer) {
+        let lost = match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
             Poll::Pending => return false,
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
                 Error::new(ErrorCode::ConnectionLost, "closed by the server")
@@ -232,7 +232,7 @@ impl Driver {
                 self.engine.handle(now, Input::Received(attempt, buffer.filled()));
                 return true;
             }
-            Poll::Ready(Err(error)) => transport::lost(&error),
+            Poll::Ready(Err(error)) => stream.lost(&error),
         };
         self.link_down(now, attempt, lost);
         true

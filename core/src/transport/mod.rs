@@ -25,7 +25,7 @@ pub use dialler::{Dialler, Target};
 pub(crate) use endpoint::Endpoint;
 use endpoint::Place;
 use proxy::Proxy;
-pub(crate) use stream::{lost, Stream};
+pub(crate) use stream::Stream;
 
 /// What a client keeps from one connection to the next.
 #[derive(Debug, Default)]

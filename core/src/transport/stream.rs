@@ -9,15 +9,15 @@ use std::task::{Context, Poll};
 use remqtt_proto::{Error, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::client::TlsStream;
 
-use super::{tls, websocket::WebSocket};
+use super::tls::{self, Tls};
+use super::websocket::WebSocket;
 
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<Stream>>),
+    Tls(Box<Tls>),
     WebSocket(Box<WebSocket>),
 }
 
@@ -28,17 +28,21 @@ impl Stream {
             // Where the system has no such option, only time is lost.
             Stream::Tcp(socket) => drop(socket.set_quickack(true)),
             Stream::Unix(_) => {}
-            Stream::Tls(stream) => stream.get_ref().0.acknowledge_bytes(),
+            Stream::Tls(tls) => tls.stream.get_ref().0.acknowledge_bytes(),
             Stream::WebSocket(stream) => stream.below().acknowledge_bytes(),
         }
     }
-}
 
-/// What the end of a connection means, where a layer above TCP knows better.
-pub(crate) fn lost(error: &io::Error) -> Error {
-    match tls::refusal_of_ours(error) {
-        Some(why) => Error::new(ErrorCode::CertificateRefused, why),
-        None => Error::new(ErrorCode::ConnectionLost, error.to_string()),
+    /// What the end of this connection means: a layer above TCP may know better.
+    pub(crate) fn lost(&self, error: &io::Error) -> Error {
+        match self {
+            Stream::Tls(tls) => match tls::refusal_of_ours(error) {
+                Some(why) => Error::new(ErrorCode::CertificateRefused, format!("{}: {why}", tls.address)),
+                None => Error::new(ErrorCode::ConnectionLost, error.to_string()),
+            },
+            Stream::WebSocket(stream) => stream.below().lost(error),
+            _ => Error::new(ErrorCode::ConnectionLost, error.to_string()),
+        }
     }
 }
 
@@ -48,7 +52,7 @@ macro_rules! delegate {
         match $stream.get_mut() {
             Stream::Tcp(inner) => Pin::new(inner).$method($($argument),*),
             Stream::Unix(inner) => Pin::new(inner).$method($($argument),*),
-            Stream::Tls(inner) => Pin::new(inner).$method($($argument),*),
+            Stream::Tls(inner) => Pin::new(&mut inner.stream).$method($($argument),*),
             Stream::WebSocket(inner) => Pin::new(inner).$method($($argument),*),
         }
     };

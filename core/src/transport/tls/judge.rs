@@ -167,6 +167,7 @@ fn words(certificate: &CertificateDer<'_>, host: &ServerName<'_>, why: &Certific
     let body = parsed.tbs_certificate();
     let (from, until) = (body.validity().not_before, body.validity().not_after);
     let issuer = shown(body.issuer().to_string());
+    let own = body.issuer() == body.subject();
     let reason = match why {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("it expired on {until}")
@@ -174,16 +175,28 @@ fn words(certificate: &CertificateDer<'_>, host: &ServerName<'_>, why: &Certific
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             format!("it is not valid before {from}; is the clock right?")
         }
+        // Authorities that are used as a server end in `Other`.
+        CertificateError::UnknownIssuer | CertificateError::Other(_) if own => {
+            "only itself vouches for it, so it is not trusted; tls_ca_file may name the certificate itself"
+                .to_owned()
+        }
         CertificateError::UnknownIssuer => {
             format!("its issuer {issuer:?} is not trusted; tls_ca_file names whom to trust")
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            format!("it is not for this host but for {}", shown(presented.join(", ")))
+            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
+            format!("it is not for this host but for {}", shown(names.join(", ")))
         }
         CertificateError::NotValidForName => "it is not for this host".to_owned(),
         other => other.to_string(),
     };
     format!("certificate {:?} for host {host:?}: {reason}", shown(body.subject().to_string()))
+}
+
+/// Names come as `DnsName("localhost")` and `IpAddress(127.0.0.1)`.
+fn plain_name(name: &str) -> &str {
+    let inner = name.split_once('(').map_or(name, |(_, inner)| inner);
+    inner.trim_matches(|c| c == '"' || c == ')')
 }
 
 fn shown(mut name: String) -> String {

@@ -15,6 +15,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, ClientConfig, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 use tokio::sync::OnceCell;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::TlsConnector;
 
 use self::judge::Judge;
@@ -36,6 +37,14 @@ pub(crate) struct Setup {
 struct Made {
     config: Arc<ClientConfig>,
     judge: Arc<Judge>,
+}
+
+/// A connection over TLS.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    pub(super) stream: TlsStream<Stream>,
+    /// For messages.
+    pub(super) address: Box<str>,
 }
 
 /// The options that the configuration is made from.
@@ -78,7 +87,7 @@ impl Setup {
         let name = expected_name(endpoint, server_name)?;
         judge.forget();
         match TlsConnector::from(config.clone()).connect(name, stream).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(stream) => Ok(Stream::Tls(Box::new(Tls { stream, address: endpoint.address().into() }))),
             Err(error) => Err(failure(&error, judge, &endpoint.address())),
         }
     }
