@@ -153,6 +153,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_socket_has_the_address_the_port_and_the_buffers_of_the_options() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.5:0").unwrap().local_addr().unwrap().port();
+        let mut options = Options::default();
+        for (key, value) in [
+            ("bind_address", "127.0.0.5"),
+            ("bind_port", &port.to_string()),
+            ("socket_send_buffer", "20000"),
+            ("socket_receive_buffer", "30000"),
+        ] {
+            options.set(key, value).unwrap();
+        }
+        // Twice: a reconnect takes the same port again.
+        for _ in 0..2 {
+            let stream = dial("localhost", server, &options).await.unwrap();
+            assert_eq!(listener.accept().await.unwrap().1, SocketAddr::new([127, 0, 0, 5].into(), port));
+            // Linux doubles what it is asked for.
+            assert_eq!(SockRef::from(&stream).send_buffer_size().unwrap(), 40_000);
+            assert_eq!(SockRef::from(&stream).recv_buffer_size().unwrap(), 60_000);
+            stream.set_zero_linger().unwrap();
+        }
+        options.set("bind_address", "localhost").unwrap();
+        assert_eq!(dial("localhost", server, &options).await.unwrap_err().code, ErrorCode::InvalidOption);
+    }
+
+    #[tokio::test]
     async fn a_refused_port_is_named_with_host_and_cause() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let error = dial("127.0.0.1", port, &Options::default()).await.unwrap_err();

@@ -32,8 +32,13 @@ pub fn exchange(options: Options) {
 /// The same up to this size: over WebSocket mosquitto 2.0 sends 4 KiB each 100 ms.
 pub fn exchange_up_to(largest: usize, options: Options) {
     let (client, events) = start(options);
+    exchange_on(&client, &events, largest);
+}
+
+/// The same with a client that was started.
+pub fn exchange_on(client: &Client, events: &Events, largest: usize) {
     events.connected();
-    subscribe(&client, "t", QoS::ExactlyOnce);
+    subscribe(client, "t", QoS::ExactlyOnce);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let sizes = [0, 1, 100, 125, 126, 4_000, 16_384, 65_535, 65_536, 70_000, 1_000_000];
         for (index, size) in sizes.into_iter().filter(|size| *size <= largest).enumerate() {
@@ -56,32 +61,37 @@ pub fn exchange_up_to(largest: usize, options: Options) {
 
 /// Goes through outages while messages of QoS 1 and 2 are on their way in both directions: none of QoS 1 is lost, and
 /// none of QoS 2 is lost or doubled.
-pub fn survive(options: Options, outages: u32, mut outage: impl FnMut()) {
+pub fn survive(options: Options, outages: u32, outage: impl FnMut()) {
     let (client, events) = start(options);
+    survive_on(&client, &events, outages, outage);
+}
+
+/// The same with a client that was started.
+pub fn survive_on(client: &Client, events: &Events, outages: u32, mut outage: impl FnMut()) {
     assert_eq!(events.connected().session, SessionState::New);
-    subscribe(&client, "one", QoS::AtLeastOnce);
-    subscribe(&client, "two", QoS::ExactlyOnce);
+    subscribe(client, "one", QoS::AtLeastOnce);
+    subscribe(client, "two", QoS::ExactlyOnce);
     let mut counts: Counts = [[0; MESSAGES as usize]; 2];
     let share = MESSAGES / (outages + 1);
     for number in 0..MESSAGES {
         if number % share == LATER && number > share {
-            count_until_connected(&events, &mut counts);
+            count_until_connected(events, &mut counts);
         }
         client.publish(numbered("one", QoS::AtLeastOnce, number)).unwrap();
         client.publish(numbered("two", QoS::ExactlyOnce, number)).unwrap();
         if (number + 1) % share == 0 && number / share < outages {
             // Some have arrived and some are on their way.
-            count(&events, &mut counts);
+            count(events, &mut counts);
             outage();
         }
     }
     while counts.iter().flatten().any(|count| *count == 0) {
-        count(&events, &mut counts);
+        count(events, &mut counts);
     }
     client.flush(PATIENCE).unwrap();
     // What comes twice comes before what is sent last.
     let last = client.publish(numbered("two", QoS::ExactlyOnce, MESSAGES)).unwrap();
-    while count(&events, &mut counts) != MESSAGES {}
+    while count(events, &mut counts) != MESSAGES {}
     client.wait(last, PATIENCE).unwrap();
     let doubled = |counts: &[u32]| counts.iter().filter(|count| **count > 1).count();
     assert_eq!(doubled(&counts[1]), 0, "messages of QoS 2 that came more than once");

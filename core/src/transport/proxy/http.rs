@@ -37,7 +37,8 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
             // Behind the proxy we speak first: nobody has anything to say yet.
             200..=299 if answer.length < head.len() => Err(Refusal::Garbage("it sent more than its answer")),
             200..=299 => Ok(()),
-            status @ 502..=504 => Err(Refusal::Unreachable(format!("{status} {}", answer.reason))),
+            // tinyproxy says 500 where others say 502.
+            status @ 500..=599 => Err(Refusal::Unreachable(format!("{status} {}", answer.reason))),
             status => Err(Refusal::Refused(format!("{status} {}", answer.reason))),
         };
     }
