@@ -176,3 +176,29 @@ fn an_invalid_proxy_is_refused_at_once_and_not_shown() {
         assert!(!error.detail.contains("hush"), "{error}");
     }
 }
+
+/// Runs itself again, in an environment with a proxy that is not there: changing one's own is not safe with threads.
+#[test]
+fn the_environment_is_asked_only_where_the_option_says_so() {
+    const NAME: &str = "the_environment_is_asked_only_where_the_option_says_so";
+    if std::env::var_os("mqtt_proxy").is_none() {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME])
+            .env("mqtt_proxy", format!("socks://127.0.0.1:{}", free_port()))
+            .env("no_proxy", "spared.example,127.0.0.1")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let peer = Peer::new();
+    let first = |url: String, proxy_from_environment| {
+        let (_client, events) = start(Options { proxy_from_environment, ..road::options(&url) });
+        events.disconnected().error.unwrap()
+    };
+    let error = first("mqtt://broker.example".into(), true);
+    assert!(error.detail.starts_with("proxy 127.0.0.1:"), "{error}");
+    assert_eq!(first("mqtt://no-such-host.invalid".into(), false).code, ErrorCode::ResolveFailed);
+    let (_client, events) = start(Options { proxy_from_environment: true, ..peer.options() });
+    peer.welcome(false);
+    events.connected();
+}

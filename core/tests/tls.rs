@@ -224,7 +224,7 @@ fn bad_certificates_are_named_with_reason_and_host_and_are_tried_again_slowly() 
     ];
     rows[6].options.tls_cert = Some(mine.certificate.into());
     rows[6].options.tls_key = Some(Secret(mine.key.into()));
-    println!("| case | error | next attempt |\n|---|---|---|");
+    println!("\n| case | error | next attempt |\n|---|---|---|");
     for Row { case, options, words } in rows {
         let failure = first_failure(options);
         let error = failure.error.unwrap();
@@ -339,7 +339,7 @@ fn a_reconnect_resumes_the_session_of_tls() {
             events.disconnected();
         }
         println!(
-            "{:?}: full handshake {} bytes, resumed {} and {}",
+            "\n{:?}: full handshake {} bytes, resumed {} and {}",
             version.version, bytes[0], bytes[1], bytes[2]
         );
         assert!(bytes[1] < bytes[0] && bytes[2] < bytes[0]);

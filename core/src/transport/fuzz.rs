@@ -2,7 +2,10 @@
 #![allow(missing_docs)]
 
 use super::endpoint::Endpoint;
+use remqtt_proto::Secret;
+
 use super::proxy::{self, Proxy};
+use super::tls;
 
 pub fn endpoint(text: &str) {
     if let Ok(endpoint) = Endpoint::parse(text) {
@@ -23,4 +26,8 @@ pub fn socks_answer(bytes: &[u8]) {
     if let Some(head) = bytes.first_chunk() {
         assert!(proxy::socks_tail(*head).unwrap_or(0) <= 258);
     }
+}
+
+pub fn private_key(bytes: &[u8]) {
+    tls::fuzz_key(bytes, &Secret("hush".into()));
 }

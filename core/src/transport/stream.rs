@@ -38,6 +38,10 @@ impl Stream {
         match self {
             Stream::Tls(tls) => match tls::refusal_of_ours(error) {
                 Some(why) => Error::new(ErrorCode::CertificateRefused, format!("{}: {why}", tls.address)),
+                // rustls explains at length that nobody can know whether something was cut off; MQTT can.
+                None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Error::new(ErrorCode::ConnectionLost, "closed by the server, without a goodbye of TLS")
+                }
                 None => Error::new(ErrorCode::ConnectionLost, error.to_string()),
             },
             Stream::WebSocket(stream) => stream.below().lost(error),

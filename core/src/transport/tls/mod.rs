@@ -332,6 +332,12 @@ fn plain(name: &str) -> String {
     }
 }
 
+#[cfg(fuzzing)]
+pub(super) fn fuzz_key(bytes: &[u8], password: &Secret) {
+    let _ = keys::certificates("tls_cert", bytes);
+    let _ = keys::private_key(bytes, password);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
