@@ -83,10 +83,11 @@ impl Client {
         if options.client_id.is_empty() {
             options.client_id = self.options().client_id.clone();
         }
-        self.shared.send(Command::Reconfigure(Box::new(options.clone())))?;
+        let options = Arc::new(options);
+        self.shared.send(Command::Reconfigure(options.clone()))?;
         self.shared.manual_ack.store(options.manual_ack, Ordering::Relaxed);
         self.shared.inbox.set_bound(options.receive_buffer);
-        self.shared.queue.lock().options = Arc::new(options);
+        self.shared.queue.lock().options = options;
         Ok(())
     }
 

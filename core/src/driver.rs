@@ -446,7 +446,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_the_client_and_completes_what_is_open() {
-        let shared = Arc::new(Shared::new(Options::default(), Presence::open().unwrap().0));
+        let shared = Arc::new(Shared::new(Arc::default(), Presence::open().unwrap().0));
         let mut driver = Driver::new(shared.clone(), Engine::new(Options::default(), 0, now()));
         let client = Client { shared };
         let (topic, payload, properties) = ("t".into(), Default::default(), Properties::new());

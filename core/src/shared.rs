@@ -77,7 +77,7 @@ pub(crate) struct Report {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options, presence: Presence) -> Shared {
+    pub(crate) fn new(options: Arc<Options>, presence: Presence) -> Shared {
         let inbox = Inbox::new(options.receive_buffer);
         Shared {
             generation: generation(),
@@ -91,7 +91,7 @@ impl Shared {
                 acks_due: false,
                 sleeper: None,
                 closed: false,
-                options: Arc::new(options),
+                options,
                 dialler: None,
                 stats: Stats::default(),
                 timeline: VecDeque::new(),

@@ -10,6 +10,7 @@
 use bytes::BytesMut;
 use bytestring::ByteString;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::command::{Command, Delivery, Ticket};
 use crate::error::{Error, ErrorCode};
@@ -82,7 +83,8 @@ pub enum State {
 /// The MQTT client engine. Single-threaded and pure: see the crate's description.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) options: Options,
+    /// Shared with whoever shows them.
+    pub(crate) options: Arc<Options>,
     pub(crate) session: Session,
     pub(crate) link: Option<Link>,
     pub(crate) reconnect: Reconnect,
@@ -118,7 +120,7 @@ impl Engine {
             reading_paused: false,
             start_again: false,
             closed: false,
-            options,
+            options: Arc::new(options),
         }
     }
 
@@ -199,7 +201,7 @@ impl Engine {
     }
 
     /// The options in use; `client_id` is never empty here.
-    pub fn options(&self) -> &Options {
+    pub fn options(&self) -> &Arc<Options> {
         &self.options
     }
 
@@ -271,7 +273,7 @@ impl Engine {
                     self.timeout(now);
                 }
             }
-            Command::Reconfigure(options) => self.reconfigure(*options),
+            Command::Reconfigure(options) => self.reconfigure(options),
             Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
             Command::Subscribe(ticket, subscriptions, properties) => {
                 let answer = self.session.subscriptions.subscribe(ticket, subscriptions, properties);
@@ -305,11 +307,10 @@ impl Engine {
         }
     }
 
-    fn reconfigure(&mut self, options: Options) {
-        let client_id = std::mem::take(&mut self.options.client_id);
-        self.options = options;
+    fn reconfigure(&mut self, options: Arc<Options>) {
+        let before = std::mem::replace(&mut self.options, options);
         if self.options.client_id.is_empty() {
-            self.options.client_id = client_id;
+            Arc::make_mut(&mut self.options).client_id = before.client_id.clone();
         }
         self.session.outbound.reconfigure(&self.options);
         self.session.started_clean = false;

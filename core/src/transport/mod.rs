@@ -40,14 +40,14 @@ impl Garage {
     pub(crate) fn road(
         &mut self,
         url: &str,
-        options: &Options,
+        options: &Arc<Options>,
         dialler: Option<Arc<dyn Dialler>>,
     ) -> Result<Road, Error> {
         let endpoint = Endpoint::parse(url)?;
         if endpoint.tls && dialler.is_none() && !self.tls.as_ref().is_some_and(|tls| tls.serves(options)) {
             self.tls = Some(Arc::new(tls::Setup::new(options)));
         }
-        Ok(Road { endpoint, options: Arc::new(options.clone()), tls: self.tls.clone(), dialler })
+        Ok(Road { endpoint, options: options.clone(), tls: self.tls.clone(), dialler })
     }
 }
 
