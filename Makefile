@@ -20,6 +20,7 @@ help:
 	@echo 'make check                            every gate: format, lints, docs, licences, header'
 	@echo 'make bench                            bench-drain and bench-clients'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
+	@echo 'make fuzz [FUZZ_SECONDS=300]           every fuzz target (nightly, cargo-fuzz)'
 	@echo 'make clean'
 
 setup:
@@ -32,9 +33,18 @@ lib: setup
 python: setup
 	@$(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml
 
-test: test-rust test-languages test-python test-c test-readme
+test: test-rust test-roads test-languages test-python test-c test-readme
 test-rust: setup
 	@$(QUIET) test-rust $(CARGO) test --workspace --no-fail-fast
+# What users see of bad certificates, and what a reconnect over TLS costs.
+test-roads: setup
+	@$(QUIET) test-roads $(CARGO) test -p remqtt --test tls -- --nocapture --test-threads 1 bad_certificates resumes
+	@grep -hE '^\||^TLSv' $(TARGET)/logs/test-roads.log
+# Looks for input that breaks a parser of ours: needs nightly and cargo-fuzz.
+FUZZ_SECONDS ?= 300
+fuzz:
+	@cd core/fuzz && for target in $$(cargo fuzz list); do \
+	    cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; done
 # Every scenario in every language, with the bindings that ship. The table of rows and languages is printed.
 test-languages: lib python
 	@$(QUIET) build-shim $(MAKE) -C tests/c $(TARGET)/c/shim
@@ -62,7 +72,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python test test-rust test-languages test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: help setup lib python test test-rust test-roads fuzz test-languages test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release

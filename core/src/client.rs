@@ -20,7 +20,7 @@ use crate::pool::Pool;
 use crate::runtime::{now, Presence};
 use crate::shared::{Load, Shared};
 use crate::store;
-use crate::transport::Endpoint;
+use crate::transport::{self, Dialler, Endpoint};
 
 /// A client. Clones are handles of the same client; the last one to go closes it.
 #[derive(Debug)]
@@ -107,10 +107,19 @@ impl Client {
             let why = "store: the file, and the client identifier whose session it holds, are chosen when the client is made";
             return Err(Error::new(ErrorCode::InvalidOption, why));
         }
-        self.shared.send(Command::Reconfigure(Box::new(options.clone())))?;
+        let options = Arc::new(options);
+        self.shared.send(Command::Reconfigure(options.clone()))?;
         self.shared.manual_ack.store(options.manual_ack, Ordering::Relaxed);
         self.shared.inbox.set_bound(options.receive_buffer);
-        self.shared.queue.lock().options = Arc::new(options);
+        self.shared.queue.lock().options = options;
+        Ok(())
+    }
+
+    /// Lets the application make the connections, from the next attempt on; `None`: the library makes them again.
+    pub fn dial_with(&self, dialler: Option<Arc<dyn Dialler>>) -> Result<(), Error> {
+        self.shared.check_process()?;
+        let before = std::mem::replace(&mut self.shared.queue.lock().dialler, dialler);
+        drop(before); // not under the lock: it is the application's
         Ok(())
     }
 
@@ -349,6 +358,7 @@ fn checked(mut options: Options) -> Result<Options, Error> {
             options.password = endpoint.password;
         }
     }
+    transport::check(&options)?;
     if let Some(will) = &options.will {
         check_topic(&will.topic).map_err(|why| wrong("will", why))?;
         check_properties(PropertyOwner::Will, &will.properties).map_err(|why| wrong("will", why))?;

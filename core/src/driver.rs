@@ -14,7 +14,7 @@ use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -22,14 +22,13 @@ use remqtt_proto::{
     Attempt, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Outcome, Output, State,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use crate::disk::Disk;
 use crate::runtime::now;
 use crate::shared::{Report, Shared};
 use crate::store::SessionStore;
-use crate::transport::{tcp, Endpoint};
+use crate::transport::{self, Garage, Stream};
 
 /// Rounds before the task yields to others.
 const ROUNDS: usize = 8;
@@ -60,12 +59,12 @@ struct Scratch {
     report: Report,
 }
 
-type Dialling = Pin<Box<dyn Future<Output = Result<TcpStream, Error>> + Send>>;
+type Dialling = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
 
 enum Link {
     Down,
     Dialling(Attempt, Dialling),
-    Up(Attempt, TcpStream),
+    Up(Attempt, Stream),
 }
 
 pub(crate) struct Driver {
@@ -76,10 +75,13 @@ pub(crate) struct Driver {
     /// What was wrong with the store when it was opened; the first thing to be told.
     damage: Option<Error>,
     link: Link,
+    garage: Garage,
     /// Taken from the queue, not yet handed to the engine.
     commands: VecDeque<Command>,
     /// What the socket did not take.
     unsent: BytesMut,
+    /// Bytes were written that a layer above the socket may still hold.
+    unflushed: bool,
     /// As the engine knows it.
     reading_paused: bool,
     /// The last write failed; the reason follows with the last bytes that the other side sent.
@@ -104,8 +106,10 @@ impl Driver {
             disk: None,
             damage: None,
             link: Link::Down,
+            garage: Garage::default(),
             commands: VecDeque::new(),
             unsent: BytesMut::new(),
+            unflushed: false,
             reading_paused: false,
             write_failed: false,
             tcp_ack_owed: false,
@@ -240,6 +244,7 @@ impl Driver {
             Ok(stream) => {
                 self.link = Link::Up(attempt, stream);
                 self.write_failed = false;
+                self.unflushed = false;
                 self.engine.handle(now, Input::LinkUp(attempt));
             }
             Err(error) => self.link_down(now, attempt, error),
@@ -261,17 +266,19 @@ impl Driver {
         }
         scratch.read.resize(READ_BUFFER, 0);
         let mut buffer = ReadBuf::new(&mut scratch.read);
-        let lost = match Pin::new(stream).poll_read(cx, &mut buffer) {
+        let lost = match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => "closed by the server".to_owned(),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                Error::new(ErrorCode::ConnectionLost, "closed by the server")
+            }
             Poll::Ready(Ok(())) => {
                 self.tcp_ack_owed = true;
                 self.engine.handle(now, Input::Received(attempt, buffer.filled()));
                 return true;
             }
-            Poll::Ready(Err(error)) => error.to_string(),
+            Poll::Ready(Err(error)) => stream.lost(&error),
         };
-        self.link_down(now, attempt, Error::new(ErrorCode::ConnectionLost, lost));
+        self.link_down(now, attempt, lost);
         true
     }
 
@@ -302,8 +309,9 @@ impl Driver {
 
     fn dial(&mut self, now: Instant, attempt: Attempt, server: usize) {
         let url = self.engine.options().servers.get(server).map_or("", String::as_str);
-        match Endpoint::parse(url) {
-            Ok(endpoint) => self.link = Link::Dialling(attempt, Box::pin(tcp::dial(endpoint))),
+        let dialler = self.shared.queue.lock().dialler.clone();
+        match self.garage.road(url, self.engine.options(), dialler) {
+            Ok(road) => self.link = Link::Dialling(attempt, Box::pin(transport::dial(road))),
             Err(error) => self.link_down(now, attempt, error),
         }
     }
@@ -313,10 +321,9 @@ impl Driver {
         let mut rest = std::mem::take(&mut self.unsent);
         self.engine.poll_transmit(now, &mut scratch.transmit);
         rest.unsplit(scratch.transmit.split());
-        if let Link::Up(_, stream) = std::mem::replace(&mut self.link, Link::Down) {
-            if let Ok(sent) = stream.try_write(&rest) {
-                rest.advance(sent);
-            }
+        if let Link::Up(_, mut stream) = std::mem::replace(&mut self.link, Link::Down) {
+            // What the socket takes at once leaves even if the process ends now.
+            let _ = write_all(&mut stream, &mut Context::from_waker(Waker::noop()), &mut rest);
             let presence = self.shared.presence.lingering();
             tokio::spawn(async move {
                 let _ = tokio::time::timeout(LINGER, end(stream, rest)).await;
@@ -350,7 +357,7 @@ impl Driver {
         }
         let mut busy = false;
         for _ in 0..WRITES {
-            if self.unsent.is_empty() {
+            if self.unsent.is_empty() && !self.unflushed {
                 self.engine.poll_transmit(now, &mut scratch.transmit);
                 self.unsent = std::mem::take(&mut scratch.transmit);
                 if self.unsent.is_empty() {
@@ -360,11 +367,13 @@ impl Driver {
             }
             busy = true;
             self.tcp_ack_owed = false;
+            self.unflushed = true;
             match write_all(stream, cx, &mut self.unsent) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(())) => {
                     scratch.transmit = std::mem::take(&mut self.unsent);
                     scratch.transmit.clear();
+                    self.unflushed = false;
                     self.engine.handle(now, Input::Flushed(*attempt));
                 }
                 Poll::Ready(Err(_)) => {
@@ -392,8 +401,7 @@ impl Driver {
     fn acknowledge_bytes(&mut self) {
         if let (true, Link::Up(_, stream)) = (self.tcp_ack_owed, &self.link) {
             self.tcp_ack_owed = false;
-            // Where the system has no such option, only time is lost.
-            let _ = stream.set_quickack(true);
+            stream.acknowledge_bytes();
         }
     }
 
@@ -457,7 +465,8 @@ impl Future for Driver {
     }
 }
 
-fn write_all(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<()>> {
+/// Writes everything, and through all layers.
+fn write_all(stream: &mut Stream, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<()>> {
     while !bytes.is_empty() {
         match Pin::new(&mut *stream).poll_write(cx, bytes) {
             Poll::Pending => return Poll::Pending,
@@ -466,12 +475,12 @@ fn write_all(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &mut BytesMut)
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
         }
     }
-    Poll::Ready(Ok(()))
+    Pin::new(stream).poll_flush(cx)
 }
 
 /// Sends the rest and the end of the stream, then reads to the other side's end: closing a socket that has unread
 /// bytes resets the connection, and the reset can overtake our last packet.
-async fn end(mut stream: TcpStream, rest: BytesMut) -> io::Result<()> {
+async fn end(mut stream: Stream, rest: BytesMut) -> io::Result<()> {
     stream.write_all(&rest).await?;
     stream.shutdown().await?;
     let mut ignored = [0; 1_024];
@@ -489,7 +498,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_the_client_and_completes_what_is_open() {
-        let shared = Arc::new(Shared::new(Options::default(), Presence::open().unwrap().0));
+        let shared = Arc::new(Shared::new(Arc::default(), Presence::open().unwrap().0));
         let mut driver = Driver::new(shared.clone(), Engine::new(Options::default(), 0, now()));
         let client = Client { shared };
         let (topic, payload, properties) = ("t".into(), Default::default(), Properties::new());

@@ -19,6 +19,7 @@ use remqtt_proto::{
 use crate::dispatch::{self, Inbox};
 use crate::ledger::Ledger;
 use crate::runtime::{generation, Presence};
+use crate::transport::Dialler;
 
 /// Outages that are remembered.
 const TIMELINE: usize = 64;
@@ -49,6 +50,7 @@ pub(crate) struct Queue {
     pub(crate) sleeper: Option<Waker>,
     pub(crate) closed: bool,
     pub(crate) options: Arc<Options>,
+    pub(crate) dialler: Option<Arc<dyn Dialler>>,
     pub(crate) stats: Stats,
     pub(crate) timeline: VecDeque<Outage>,
     pub(crate) ledger: Ledger,
@@ -77,7 +79,7 @@ pub(crate) struct Report {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options, presence: Presence) -> Shared {
+    pub(crate) fn new(options: Arc<Options>, presence: Presence) -> Shared {
         let inbox = Inbox::new(options.receive_buffer);
         Shared {
             generation: generation(),
@@ -91,7 +93,8 @@ impl Shared {
                 acks_due: false,
                 sleeper: None,
                 closed: false,
-                options: Arc::new(options),
+                options,
+                dialler: None,
                 stats: Stats::default(),
                 timeline: VecDeque::new(),
                 ledger: Ledger::default(),

@@ -4,81 +4,21 @@
 
 mod common;
 
-use std::fs;
-use std::io::ErrorKind;
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::broker::Broker;
 use common::*;
 use remqtt::{
     Bytes, Client, Event, Options, Outcome, Properties, Publish, QoS, SessionState, Subscription, Version,
 };
 
-/// A broker on a free port, ended with the test.
-struct Broker {
-    port: u16,
-    folder: PathBuf,
-    process: Child,
-}
-
-impl Broker {
-    fn start() -> Broker {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = std::env::temp_dir().join(format!("remqtt-mosquitto-{}-{port}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n");
-        fs::write(folder.join("mosquitto.conf"), config).unwrap();
-        let process = Broker::run(&folder, port);
-        Broker { port, folder, process }
-    }
-
-    fn run(folder: &PathBuf, port: u16) -> Child {
-        // Daemons live outside the usual path.
-        let path = format!("{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default());
-        let spawned = Command::new("mosquitto")
-            .args(["-c", "mosquitto.conf"])
-            .current_dir(folder)
-            .env("PATH", path)
-            .stderr(Stdio::null())
-            .spawn();
-        let process = match spawned {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                panic!("mosquitto is not installed: these tests need the broker (package mosquitto)")
-            }
-            spawned => spawned.unwrap(),
-        };
-        let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begin.elapsed() < PATIENCE, "mosquitto does not listen");
-            std::thread::yield_now();
-        }
-        process
-    }
-
-    fn restart(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        self.process = Broker::run(&self.folder, self.port);
-    }
-
-    fn options(&self, client_id: &str, version: Version) -> Options {
-        Options {
-            client_id: client_id.into(),
-            protocol_version: version,
-            servers: vec![format!("mqtt://127.0.0.1:{}", self.port)],
-            reconnect_max_delay: Duration::from_millis(200),
-            ..Options::default()
-        }
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.folder);
+fn options(broker: &Broker, client_id: &str, version: Version) -> Options {
+    Options {
+        client_id: client_id.into(),
+        protocol_version: version,
+        servers: vec![format!("mqtt://127.0.0.1:{}", broker.port)],
+        reconnect_max_delay: Duration::from_millis(200),
+        ..Options::default()
     }
 }
 
@@ -98,10 +38,10 @@ fn number(events: &Events) -> u32 {
 
 #[test]
 fn messages_of_every_qos_make_the_round_trip_in_both_versions() {
-    let broker = Broker::start();
+    let broker = Broker::plain();
     for version in [Version::V4, Version::V5] {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let (client, events) = start(broker.options("", version));
+            let (client, events) = start(options(&broker, "", version));
             subscribe(&client, qos);
             for sent in 0..2_000 {
                 client.publish(numbered(sent, qos)).unwrap();
@@ -116,18 +56,18 @@ fn messages_of_every_qos_make_the_round_trip_in_both_versions() {
 
 #[test]
 fn a_session_keeps_what_came_while_the_client_was_away() {
-    let broker = Broker::start();
-    let (client, events) = start(broker.options("keeper", Version::V5));
+    let broker = Broker::plain();
+    let (client, events) = start(options(&broker, "keeper", Version::V5));
     events.connected();
     subscribe(&client, QoS::ExactlyOnce);
     client.close();
     events.closed();
-    let (publisher, _) = start(broker.options("publisher", Version::V5));
+    let (publisher, _) = start(options(&broker, "publisher", Version::V5));
     for sent in 0..1_000 {
         publisher.publish(numbered(sent, QoS::ExactlyOnce)).unwrap();
     }
     publisher.flush(PATIENCE).unwrap();
-    let (_client, events) = start(broker.options("keeper", Version::V5));
+    let (_client, events) = start(options(&broker, "keeper", Version::V5));
     assert!(events.connected().session_present);
     for sent in 0..1_000 {
         assert_eq!(number(&events), sent);
@@ -136,11 +76,12 @@ fn a_session_keeps_what_came_while_the_client_was_away() {
 
 #[test]
 fn a_broker_that_restarts_and_forgets_the_session_loses_nothing_of_ours() {
-    let mut broker = Broker::start();
-    let (client, events) = start(broker.options("c", Version::V5));
+    let mut broker = Broker::plain();
+    let (client, events) = start(options(&broker, "c", Version::V5));
     subscribe(&client, QoS::AtLeastOnce);
     events.connected();
-    broker.restart();
+    broker.kill();
+    broker.run();
     let tickets: Vec<_> =
         (0..500).map(|sent| client.publish(numbered(sent, QoS::AtLeastOnce)).unwrap()).collect();
     let connected = events.connected();
@@ -158,8 +99,8 @@ fn a_broker_that_restarts_and_forgets_the_session_loses_nothing_of_ours() {
 
 #[test]
 fn a_handler_may_publish_what_it_receives() {
-    let broker = Broker::start();
-    let client = Client::new(broker.options("", Version::V5)).unwrap();
+    let broker = Broker::plain();
+    let client = Client::new(options(&broker, "", Version::V5)).unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let each = Each(move |client: &Client, event: Event| match event {
         Event::Message(message) if message.publish.payload[3] < 100 => {

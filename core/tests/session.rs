@@ -251,7 +251,7 @@ fn invalid_calls_are_refused_with_their_reason() {
     assert_eq!(client.subscribe(filter, Properties::new()).unwrap_err().code, ErrorCode::InvalidFilter);
     assert_eq!(client.unsubscribe(vec![], Properties::new()).unwrap_err().code, ErrorCode::InvalidArgument);
     assert_eq!(client.wait(1_000, PATIENCE).unwrap_err().code, ErrorCode::InvalidArgument);
-    let options = Options { servers: vec!["wss://host".into()], ..Options::default() };
+    let options = Options { servers: vec!["http://host".into()], ..Options::default() };
     assert_eq!(Client::new(options).unwrap_err().code, ErrorCode::InvalidOption);
 }
 

@@ -63,6 +63,12 @@ pub const REMQTT_E_UNSUPPORTED_VERSION: remqtt_status = -22;
 pub const REMQTT_E_CONNECTION_REFUSED: remqtt_status = -23;
 /// The server is unavailable or busy.
 pub const REMQTT_E_SERVER_BUSY: remqtt_status = -24;
+/// A certificate was refused: the server's by us, or ours by the server.
+pub const REMQTT_E_CERTIFICATE_REFUSED: remqtt_status = -25;
+/// A proxy refused to connect, or its user name or password.
+pub const REMQTT_E_PROXY_REFUSED: remqtt_status = -26;
+/// The handshake of TLS, WebSocket or a proxy failed.
+pub const REMQTT_E_HANDSHAKE_FAILED: remqtt_status = -27;
 /// The host name does not resolve.
 pub const REMQTT_E_RESOLVE_FAILED: remqtt_status = -30;
 /// No connection could be made: refused port, no route.

@@ -751,6 +751,21 @@ typedef struct {
 #define REMQTT_E_SERVER_BUSY -24
 
 /**
+ * A certificate was refused: the server's by us, or ours by the server.
+ */
+#define REMQTT_E_CERTIFICATE_REFUSED -25
+
+/**
+ * A proxy refused to connect, or its user name or password.
+ */
+#define REMQTT_E_PROXY_REFUSED -26
+
+/**
+ * The handshake of TLS, WebSocket or a proxy failed.
+ */
+#define REMQTT_E_HANDSHAKE_FAILED -27
+
+/**
  * The host name does not resolve.
  */
 #define REMQTT_E_RESOLVE_FAILED -30
@@ -1009,6 +1024,55 @@ void remqtt_config_free(remqtt_config *config);
  *     Acknowledge received messages by call instead of when the message callback returns. Default off.
  *   reconnect: boolean; default true
  *     Try again by itself after a connection is lost or refused. Default on.
+ *   tls_ca_file: text; default empty
+ *     File with the authorities that may vouch for the server, in PEM; then those of the system no
+ *     longer count. Default empty: the system's.
+ *   tls_ca_path: text; default empty
+ *     Folder with such files; each that is no certificate is skipped. Default empty.
+ *   tls_cert_file: text; default empty
+ *     File with our certificate and its chain, in PEM, for servers that ask for one. Default empty:
+ *     none.
+ *   tls_key_file: text; default empty
+ *     File with the private key of our certificate, in PEM: PKCS#8 (also encrypted), PKCS#1 or SEC1.
+ *     Default empty: the key is in `tls_cert_file`.
+ *   tls_key_password: secret text; default empty
+ *     Password of the private key. Never shown or logged. Default empty: the key is not encrypted.
+ *   tls_alpn: text; default empty
+ *     Application protocols (ALPN) to offer, separated by commas, as in mqtt. Default empty: few
+ *     servers ask.
+ *   tls_server_name: text; default empty
+ *     Name that the server's certificate must have, and that SNI sends. Default empty: the host of the
+ *     endpoint.
+ *   tls_min_version: one of 1.2 1.3; default 1.2
+ *     Oldest version of TLS that is accepted. Older ones than 1.2 are broken and not implemented.
+ *     Default 1.2.
+ *   tls_ciphers: text; default empty
+ *     Cipher suites in order of preference, separated by colons, by their OpenSSL or IANA names.
+ *     Default empty: all that the library has, which are all good.
+ *   tls_insecure_skip_hostname: boolean; default false
+ *     DANGER: accept a certificate that was issued for another host. Whoever has any certificate of a
+ *     trusted authority can pretend to be the server. Default off.
+ *   tls_insecure_skip_verification: boolean; default false
+ *     DANGER: accept any certificate whatsoever. Anybody on the way can read and change everything.
+ *     Default off.
+ *   proxy: secret text; default empty
+ *     Proxy, as http://user:password@host:port, socks5://... or socks5h://...; socks5 resolves the
+ *     server's name here, socks5h and http at the proxy. Never shown. Default empty: none.
+ *   proxy_from_environment: boolean; default false
+ *     Where `proxy` is empty, use the proxy that the environment names: mqtt_proxy (socks:// is
+ *     socks5h://), unless no_proxy lists the host. Default off: a library does what its options say.
+ *   bind_address: text; default empty
+ *     Local address of connections. Default empty: the system chooses.
+ *   bind_port: integer, 0 to 65535; default 0
+ *     Local port of connections. Default 0: the system chooses. A fixed one can make a reconnect wait
+ *     until the system gives the port free.
+ *   socket_send_buffer: integer, 0 to 1073741824; default 0
+ *     Size of the socket's send buffer in bytes. Default 0: the system's, which grows by itself.
+ *   socket_receive_buffer: integer, 0 to 1073741824; default 0
+ *     Size of the socket's receive buffer in bytes. Default 0: the system's, which grows by itself.
+ *   dns_servers: text; default empty
+ *     Name servers for SRV records, as address or address:port, separated by commas. Default empty:
+ *     the system's.
  *   dispatch: one of thread poll; default thread
  *     Where callbacks run: on threads of the library, or in remqtt_client_dispatch.
  */

@@ -1,6 +1,7 @@
 //! What the application asks of the engine.
 
 use bytestring::ByteString;
+use std::sync::Arc;
 
 use crate::options::Options;
 use crate::wire::{Properties, Publish, Reason, Subscription};
@@ -32,7 +33,7 @@ pub enum Command {
     /// Try to connect now if an attempt is only scheduled.
     ReconnectNow,
     /// Use these options from the next connection on.
-    Reconfigure(Box<Options>),
+    Reconfigure(Arc<Options>),
     /// Publish. Ends in exactly one [`Event::Completed`](crate::Event::Completed).
     Publish(Ticket, Publish),
     /// Subscribe. Ends in exactly one `Completed`.

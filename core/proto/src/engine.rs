@@ -10,6 +10,7 @@
 use bytes::BytesMut;
 use bytestring::ByteString;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::{Command, Delivery, Ticket};
@@ -91,7 +92,8 @@ pub enum State {
 /// The MQTT client engine. Single-threaded and pure: see the crate's description.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) options: Options,
+    /// Shared with whoever shows them.
+    pub(crate) options: Arc<Options>,
     pub(crate) session: Session,
     pub(crate) link: Option<Link>,
     pub(crate) reconnect: Reconnect,
@@ -134,7 +136,7 @@ impl Engine {
             syncs: VecDeque::new(),
             store_failure: None,
             closed: false,
-            options,
+            options: Arc::new(options),
         }
     }
 
@@ -248,7 +250,7 @@ impl Engine {
     }
 
     /// The options in use; `client_id` is never empty here.
-    pub fn options(&self) -> &Options {
+    pub fn options(&self) -> &Arc<Options> {
         &self.options
     }
 
@@ -320,7 +322,7 @@ impl Engine {
                     self.timeout(now);
                 }
             }
-            Command::Reconfigure(options) => self.reconfigure(*options),
+            Command::Reconfigure(options) => self.reconfigure(options),
             Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
             Command::Subscribe(ticket, subscriptions, properties) => {
                 let answer = self.session.subscriptions.subscribe(ticket, subscriptions, properties);
@@ -359,11 +361,10 @@ impl Engine {
         }
     }
 
-    fn reconfigure(&mut self, options: Options) {
-        let client_id = std::mem::take(&mut self.options.client_id);
-        self.options = options;
+    fn reconfigure(&mut self, options: Arc<Options>) {
+        let before = std::mem::replace(&mut self.options, options);
         if self.options.client_id.is_empty() {
-            self.options.client_id = client_id;
+            Arc::make_mut(&mut self.options).client_id = before.client_id.clone();
         }
         self.session.outbound.reconfigure(&self.options);
         self.session.started_clean = false;

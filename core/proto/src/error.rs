@@ -114,6 +114,12 @@ errors! {
     -23 ConnectionRefused Peer RetrySlowly "the server refused the connection";
     /// The server is unavailable or busy.
     -24 ServerBusy Peer Retry "the server is unavailable or busy";
+    /// A certificate was refused: the server's by us, or ours by the server.
+    -25 CertificateRefused Peer RetrySlowly "the certificate was refused";
+    /// A proxy refused to connect, or its user name or password.
+    -26 ProxyRefused Peer RetrySlowly "the proxy refused";
+    /// The handshake of TLS, WebSocket or a proxy failed.
+    -27 HandshakeFailed Peer Retry "the handshake failed";
     /// The host name does not resolve.
     -30 ResolveFailed Network Retry "the host name does not resolve";
     /// No connection could be made: refused port, no route.

@@ -29,7 +29,9 @@ pub use engine::{Attempt, Engine, Input, Output, State};
 pub use error::{Error, ErrorCode, Next, Who};
 pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
 pub use journal::{Change, Lsn, Recovery, ROW_FORMAT};
-pub use options::{LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, WhenFull};
+pub use options::{
+    LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion, WhenFull,
+};
 pub use stats::Stats;
 pub use time::Instant;
 pub use timeline::{Mark, Outage};

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorCode};
@@ -37,6 +38,25 @@ pub enum LostSubscriptions {
     Restore,
     /// They are forgotten; the application subscribes again itself.
     Forget,
+}
+
+/// The oldest version of TLS that is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V12,
+    /// TLS 1.3.
+    V13,
+}
+
+/// Bytes that are never shown: not by [`Options::show`], not by `Debug`, not in an error.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub Bytes);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "***" })
+    }
 }
 
 /// A type that an option can have.
@@ -106,6 +126,23 @@ impl OptionValue for ByteString {
     }
 }
 
+impl OptionValue for Secret {
+    const KIND: &'static str = "secret text";
+    fn read(text: &str) -> Option<Self> {
+        Some(Secret(Bytes::copy_from_slice(text.as_bytes())))
+    }
+    fn show(&self) -> String {
+        if self.0.is_empty() {
+            String::new()
+        } else {
+            "***".to_owned()
+        }
+    }
+    fn number(&self) -> Option<u64> {
+        None
+    }
+}
+
 macro_rules! choice_option {
     ($($type:ident { $($name:literal => $variant:ident),* })*) => {$(
         impl OptionValue for $type {
@@ -125,6 +162,7 @@ choice_option! {
     WhenFull { "refuse" => Refuse, "drop_oldest" => DropOldest, "drop_newest" => DropNewest }
     LostPublishes { "resend" => Resend, "fail" => Fail }
     LostSubscriptions { "restore" => Restore, "forget" => Forget }
+    TlsVersion { "1.2" => V12, "1.3" => V13 }
 }
 
 /// One row of the table, for the bindings' documentation and setters.
@@ -143,7 +181,7 @@ pub struct OptionRow {
 macro_rules! options {
     ($($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr, $range:expr;)*) => {
         /// The options of a client. [`Options::default`] is the paved path.
-        #[derive(Debug, Clone)]
+        #[derive(Clone)]
         pub struct Options {
             $($(#[doc = $doc])* pub $key: $type,)*
             /// User name, if any.
@@ -156,6 +194,14 @@ macro_rules! options {
             pub connect_properties: Properties,
             /// Endpoint URLs in order of preference, as `mqtt://host:port`.
             pub servers: Vec<String>,
+            /// Authorities that may vouch for the server, PEM or DER, beside `tls_ca_file` and `tls_ca_path`.
+            pub tls_ca: Option<Bytes>,
+            /// Our certificate and its chain, PEM or one in DER, in place of `tls_cert_file`.
+            pub tls_cert: Option<Bytes>,
+            /// Our private key, PEM or DER, in place of `tls_key_file`.
+            pub tls_key: Option<Secret>,
+            /// Headers of the WebSocket handshake beyond its own; `Host`, `Origin` and the like replace the default.
+            pub ws_headers: Vec<(String, String)>,
         }
 
         impl Default for Options {
@@ -164,7 +210,19 @@ macro_rules! options {
                     $($key: $default,)*
                     username: None, password: None, will: None,
                     connect_properties: Properties::new(), servers: Vec::new(),
+                    tls_ca: None, tls_cert: None, tls_key: None, ws_headers: Vec::new(),
                 }
+            }
+        }
+
+        /// Shows what has a key and the endpoints without credentials; the rest is secret or large.
+        impl fmt::Debug for Options {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let public = |url: &String| url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host).to_owned();
+                f.debug_struct("Options")
+                    $(.field(stringify!($key), &self.$key))*
+                    .field("servers", &self.servers.iter().map(public).collect::<Vec<_>>())
+                    .finish_non_exhaustive()
             }
         }
 
@@ -181,7 +239,10 @@ macro_rules! options {
             pub fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
                 match key {
                     $(stringify!($key) => self.$key = read(key, value, $range)?,)*
-                    _ => return Err(Error::new(ErrorCode::InvalidOption, format!("no option is named {key:?}"))),
+                    _ => {
+                        let text = format!("no option is named {key:?}{}", hint(key));
+                        return Err(Error::new(ErrorCode::InvalidOption, text));
+                    }
                 }
                 Ok(())
             }
@@ -199,12 +260,23 @@ macro_rules! options {
 
 fn read<T: OptionValue>(key: &str, text: &str, range: Option<(u64, u64)>) -> Result<T, Error> {
     let refused = |why: String| Error::new(ErrorCode::InvalidOption, format!("{key} = {text:?}: {why}"));
-    let value = T::read(text).ok_or_else(|| refused(format!("not of the kind {}", T::KIND)))?;
+    let value = T::read(text).ok_or_else(|| refused(format!("not of the kind {}{}", T::KIND, hint(key))))?;
     match (range, value.number()) {
         (Some((low, high)), Some(number)) if number < low || number > high => {
             Err(refused(format!("not within {low} and {high}")))
         }
         _ => Ok(value),
+    }
+}
+
+/// What to do instead, where people come with a wish that cannot be fulfilled.
+fn hint(key: &str) -> &'static str {
+    if key.starts_with("tls_psk") {
+        "; pre-shared keys are not supported: use certificates, or a tunnel such as stunnel beside this program"
+    } else if key == "tls_min_version" {
+        "; older versions are broken: let the server speak 1.2, or put a tunnel such as stunnel before it"
+    } else {
+        ""
     }
 }
 
@@ -281,4 +353,79 @@ options! {
     manual_ack: bool = false, NO_RANGE;
     /// Try again by itself after a connection is lost or refused. Default on.
     reconnect: bool = true, NO_RANGE;
+    /// File with the authorities that may vouch for the server, in PEM; then those of the system no longer count.
+    /// Default empty: the system's.
+    tls_ca_file: ByteString = ByteString::new(), NO_RANGE;
+    /// Folder with such files; each that is no certificate is skipped. Default empty.
+    tls_ca_path: ByteString = ByteString::new(), NO_RANGE;
+    /// File with our certificate and its chain, in PEM, for servers that ask for one. Default empty: none.
+    tls_cert_file: ByteString = ByteString::new(), NO_RANGE;
+    /// File with the private key of our certificate, in PEM: PKCS#8 (also encrypted), PKCS#1 or SEC1. Default empty:
+    /// the key is in `tls_cert_file`.
+    tls_key_file: ByteString = ByteString::new(), NO_RANGE;
+    /// Password of the private key. Never shown or logged. Default empty: the key is not encrypted.
+    tls_key_password: Secret = Secret::default(), NO_RANGE;
+    /// Application protocols (ALPN) to offer, separated by commas, as in mqtt. Default empty: few servers ask.
+    tls_alpn: ByteString = ByteString::new(), NO_RANGE;
+    /// Name that the server's certificate must have, and that SNI sends. Default empty: the host of the endpoint.
+    tls_server_name: ByteString = ByteString::new(), NO_RANGE;
+    /// Oldest version of TLS that is accepted. Older ones than 1.2 are broken and not implemented. Default 1.2.
+    tls_min_version: TlsVersion = TlsVersion::V12, NO_RANGE;
+    /// Cipher suites in order of preference, separated by colons, by their OpenSSL or IANA names. Default empty:
+    /// all that the library has, which are all good.
+    tls_ciphers: ByteString = ByteString::new(), NO_RANGE;
+    /// DANGER: accept a certificate that was issued for another host. Whoever has any certificate of a trusted
+    /// authority can pretend to be the server. Default off.
+    tls_insecure_skip_hostname: bool = false, NO_RANGE;
+    /// DANGER: accept any certificate whatsoever. Anybody on the way can read and change everything. Default off.
+    tls_insecure_skip_verification: bool = false, NO_RANGE;
+    /// Proxy, as http://user:password@host:port, socks5://... or socks5h://...; socks5 resolves the server's name
+    /// here, socks5h and http at the proxy. Never shown. Default empty: none.
+    proxy: Secret = Secret::default(), NO_RANGE;
+    /// Where `proxy` is empty, use the proxy that the environment names: mqtt_proxy (socks:// is socks5h://), unless
+    /// no_proxy lists the host. Default off: a library does what its options say.
+    proxy_from_environment: bool = false, NO_RANGE;
+    /// Local address of connections. Default empty: the system chooses.
+    bind_address: ByteString = ByteString::new(), NO_RANGE;
+    /// Local port of connections. Default 0: the system chooses. A fixed one can make a reconnect wait until the
+    /// system gives the port free.
+    bind_port: u16 = 0, Some((0, 65_535));
+    /// Size of the socket's send buffer in bytes. Default 0: the system's, which grows by itself.
+    socket_send_buffer: u32 = 0, Some((0, 1 << 30));
+    /// Size of the socket's receive buffer in bytes. Default 0: the system's, which grows by itself.
+    socket_receive_buffer: u32 = 0, Some((0, 1 << 30));
+    /// Name servers for SRV records, as address or address:port, separated by commas. Default empty: the system's.
+    dns_servers: ByteString = ByteString::new(), NO_RANGE;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tls_cannot_do_here_is_refused_with_a_way_out() {
+        let mut options = Options::default();
+        for (key, value) in [("tls_min_version", "1.1"), ("tls_psk_identity", "x")] {
+            let error = options.set(key, value).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidOption);
+            assert!(error.detail.contains("stunnel"), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_shown_nowhere() {
+        let mut options = Options {
+            servers: vec!["mqtt://user:hush@host".into()],
+            password: Some("hush".into()),
+            tls_key: Some(Secret("hush".into())),
+            ws_headers: vec![("Authorization".into(), "hush".into())],
+            ..Options::default()
+        };
+        for key in ["proxy", "tls_key_password"] {
+            options.set(key, "hush").unwrap();
+            assert_eq!(options.show(key).as_deref(), Some("***"));
+        }
+        let shown = format!("{options:?}");
+        assert!(!shown.contains("hush") && shown.contains("host"), "{shown}");
+    }
 }

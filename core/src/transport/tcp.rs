@@ -4,33 +4,84 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use remqtt_proto::{Error, ErrorCode};
-use tokio::net::{lookup_host, TcpStream};
+use remqtt_proto::{Error, ErrorCode, Options};
+use socket2::SockRef;
+use tokio::net::{lookup_host, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::Endpoint;
+use super::endpoint::host_port;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Connects to the endpoint. Takes as long as the network does: the engine's connect timeout ends it.
-pub(crate) async fn dial(endpoint: Endpoint) -> Result<TcpStream, Error> {
-    let addresses = resolve(&endpoint).await?;
-    let connected = match addresses[..] {
-        [address] => TcpStream::connect(address).await,
-        _ => race(addresses).await,
+/// What a socket is before it connects.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Local {
+    address: Option<IpAddr>,
+    port: u16,
+    send_buffer: u32,
+    receive_buffer: u32,
+}
+
+/// What the options say of the socket.
+pub(super) fn local(options: &Options) -> Result<Local, Error> {
+    let address = match &options.bind_address[..] {
+        "" => None,
+        text => Some(text.parse().map_err(|_| {
+            Error::new(ErrorCode::InvalidOption, format!("bind_address = {text:?}: not an IP address"))
+        })?),
     };
-    let stream = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-    stream.map_err(|error| Error::new(ErrorCode::ConnectFailed, format!("{}: {error}", endpoint.address())))
+    let (send_buffer, receive_buffer) = (options.socket_send_buffer, options.socket_receive_buffer);
+    Ok(Local { address, port: options.bind_port, send_buffer, receive_buffer })
+}
+
+/// Connects to the host.
+pub(super) async fn dial(host: &str, port: u16, options: &Options) -> Result<TcpStream, Error> {
+    let local = local(options)?;
+    let failed = |error| Error::new(ErrorCode::ConnectFailed, format!("{}: {error}", host_port(host, port)));
+    let mut addresses = resolve(host, port).await?;
+    if let Some(bound) = local.address {
+        addresses.retain(|address| address.is_ipv4() == bound.is_ipv4());
+    }
+    let connected = match addresses[..] {
+        [] => {
+            Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no address of the family of bind_address"))
+        }
+        [address] => local.connect(address).await,
+        _ => race(addresses, local).await,
+    };
+    let stream = connected.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+impl Local {
+    async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Before connecting: the window scale of the connection is made from them.
+        if self.send_buffer > 0 {
+            SockRef::from(&socket).set_send_buffer_size(self.send_buffer as usize)?;
+        }
+        if self.receive_buffer > 0 {
+            SockRef::from(&socket).set_recv_buffer_size(self.receive_buffer as usize)?;
+        }
+        if self.address.is_some() || self.port > 0 {
+            let any = if address.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+            // The connection before may still be in TIME_WAIT.
+            socket.set_reuseaddr(self.port > 0)?;
+            socket.bind(SocketAddr::new(self.address.unwrap_or(any), self.port))?;
+        }
+        socket.connect(address).await
+    }
 }
 
 /// The addresses of the host, at least one.
-async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
-    if let Ok(address) = endpoint.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, endpoint.port)]);
+pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
     }
-    let failed = |why: String| Error::new(ErrorCode::ResolveFailed, format!("{}: {why}", endpoint.host));
-    let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+    let failed = |why: String| Error::new(ErrorCode::ResolveFailed, format!("{host}: {why}"));
+    let found = lookup_host((host, port)).await;
     let addresses = interleaved(found.map_err(|error| failed(error.to_string()))?);
     match addresses.is_empty() {
         true => Err(failed("the name has no address".to_owned())),
@@ -57,11 +108,11 @@ fn interleaved(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     all
 }
 
-async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+async fn race(addresses: Vec<SocketAddr>, local: Local) -> io::Result<TcpStream> {
     let mut attempts = JoinSet::new();
     let mut last = None;
     for address in addresses {
-        attempts.spawn(TcpStream::connect(address));
+        attempts.spawn(local.connect(address));
         match tokio::time::timeout(STAGGER, attempts.join_next()).await {
             Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
             Ok(Some(Ok(Err(error)))) => last = Some(error),
@@ -98,13 +149,40 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let live = listener.local_addr().unwrap();
         let refusing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(race(vec![refusing, live]).await.unwrap().peer_addr().unwrap(), live);
+        assert_eq!(race(vec![refusing, live], Local::default()).await.unwrap().peer_addr().unwrap(), live);
+    }
+
+    #[tokio::test]
+    async fn a_socket_has_the_address_the_port_and_the_buffers_of_the_options() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.5:0").unwrap().local_addr().unwrap().port();
+        let mut options = Options::default();
+        for (key, value) in [
+            ("bind_address", "127.0.0.5"),
+            ("bind_port", &port.to_string()),
+            ("socket_send_buffer", "20000"),
+            ("socket_receive_buffer", "30000"),
+        ] {
+            options.set(key, value).unwrap();
+        }
+        // Twice: a reconnect takes the same port again.
+        for _ in 0..2 {
+            let stream = dial("localhost", server, &options).await.unwrap();
+            assert_eq!(listener.accept().await.unwrap().1, SocketAddr::new([127, 0, 0, 5].into(), port));
+            // Linux doubles what it is asked for.
+            assert_eq!(SockRef::from(&stream).send_buffer_size().unwrap(), 40_000);
+            assert_eq!(SockRef::from(&stream).recv_buffer_size().unwrap(), 60_000);
+            stream.set_zero_linger().unwrap();
+        }
+        options.set("bind_address", "localhost").unwrap();
+        assert_eq!(dial("localhost", server, &options).await.unwrap_err().code, ErrorCode::InvalidOption);
     }
 
     #[tokio::test]
     async fn a_refused_port_is_named_with_host_and_cause() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let error = dial(Endpoint::parse(&format!("mqtt://127.0.0.1:{port}")).unwrap()).await.unwrap_err();
+        let error = dial("127.0.0.1", port, &Options::default()).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::ConnectFailed);
         assert!(error.detail.starts_with(&format!("127.0.0.1:{port}: Connection refused")), "{error}");
     }

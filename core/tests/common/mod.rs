@@ -1,11 +1,17 @@
 //! A scripted server over a real socket, and a handler that records what a client sees.
 #![allow(dead_code, unreachable_pub)] // each test program uses its part
 
+pub mod broker;
+pub mod certificates;
+pub mod relay;
+pub mod road;
+pub mod tls_peer;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use remqtt::{
@@ -22,13 +28,17 @@ pub struct Peer {
 }
 
 /// One connection of a client to the peer.
-pub struct Conversation {
-    pub stream: TcpStream,
+pub struct Conversation<S = TcpStream> {
+    pub stream: S,
 }
 
 impl Peer {
     pub fn new() -> Peer {
         Peer { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.listener.local_addr().unwrap().port()
     }
 
     pub fn url(&self) -> String {
@@ -57,15 +67,21 @@ impl Peer {
     /// Accepts a connection and its CONNECT.
     pub fn welcome(&self, session_present: bool) -> Conversation {
         let mut conversation = self.accept();
-        assert_eq!(conversation.packet()[0], 0x10);
-        conversation.send(&[0x20, 2, u8::from(session_present), 0]);
+        conversation.welcome(session_present);
         conversation
     }
 }
 
-impl Conversation {
+impl<S: Read + Write> Conversation<S> {
+    /// Answers the CONNECT.
+    pub fn welcome(&mut self, session_present: bool) {
+        assert_eq!(self.packet()[0], 0x10);
+        self.send(&[0x20, 2, u8::from(session_present), 0]);
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
+        self.stream.flush().unwrap();
     }
 
     /// The next packet, whole.
@@ -101,7 +117,9 @@ impl Conversation {
     pub fn expect_end(&mut self) {
         assert_eq!(self.stream.read(&mut [0]).unwrap(), 0);
     }
+}
 
+impl Conversation {
     /// Cuts the connection with an RST.
     pub fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
@@ -154,10 +172,12 @@ impl Events {
 
     /// Waits for the first event of which `pick` makes something.
     pub fn find<T>(&self, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+        let begin = Instant::now();
         loop {
             if let Some(found) = pick(self.next()) {
                 return found;
             }
+            assert!(begin.elapsed() < PATIENCE, "many events, and not the one that was waited for");
         }
     }
 

@@ -5,6 +5,7 @@ use remqtt_proto::{
     Command, Error, ErrorCode, Event, Input, Mark, Options, Outcome, PropertyId, PropertyValue, QoS,
     SessionState, State, Version,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// QoS 0, topic "t" under alias 1, then by the alias alone.
@@ -30,7 +31,7 @@ fn an_alias_maximum_given_as_a_connect_property_holds() {
 #[test]
 fn new_options_do_not_change_the_rules_of_the_link_that_is_up() {
     let mut bench = connected_with(aliases());
-    bench.command(Command::Reconfigure(Box::new(Options { maximum_packet_size: 16, ..options_5() })));
+    bench.command(Command::Reconfigure(Arc::new(Options { maximum_packet_size: 16, ..options_5() })));
     bench.receive(&ALIASED);
     bench.receive(&[1]);
     bench.receive(&[&[0x30, 40, 0, 1, b't', 0][..], &[b'p'; 36]].concat());
@@ -50,7 +51,7 @@ fn a_packet_size_given_as_a_connect_property_is_the_one_that_is_enforced() {
 fn a_protocol_version_set_while_dialling_holds_from_its_connect_on() {
     let mut bench = Bench::new(options_5());
     bench.command(Command::Start);
-    bench.command(Command::Reconfigure(Box::new(options())));
+    bench.command(Command::Reconfigure(Arc::new(options())));
     assert_eq!(bench.link_up()[8], Version::V4 as u8);
     bench.receive(&CONNACK_NEW);
     assert_eq!(bench.engine.state(), State::Connected);
@@ -80,7 +81,7 @@ fn the_session_of_another_client_identifier_is_not_resumed() {
     bench.sent();
     bench.receive(&[0x50, 2, 0, 1]);
     bench.sent();
-    bench.command(Command::Reconfigure(Box::new(Options { client_id: "d".into(), ..options() })));
+    bench.command(Command::Reconfigure(Arc::new(Options { client_id: "d".into(), ..options() })));
     bench.cut();
     bench.link_up();
     bench.receive(&CONNACK_PRESENT);
@@ -145,7 +146,7 @@ fn a_refusal_is_an_answer_and_leaves_no_doubt_about_the_session() {
 #[test]
 fn a_session_that_was_to_end_with_its_connection_is_not_reported_lost() {
     let mut bench = connected_with(Options { session_expiry: 0, ..options_5() });
-    bench.command(Command::Reconfigure(Box::new(options_5())));
+    bench.command(Command::Reconfigure(Arc::new(options_5())));
     bench.cut();
     bench.link_up();
     bench.receive(&CONNACK_NEW_5);
@@ -240,7 +241,7 @@ fn the_resend_is_over_when_the_server_has_acknowledged_what_was_not_sent_again()
         bench.command(Command::Publish(ticket, message(QoS::AtLeastOnce)));
     }
     bench.sent();
-    bench.command(Command::Reconfigure(Box::new(Options { max_inflight: 1, ..options() })));
+    bench.command(Command::Reconfigure(Arc::new(Options { max_inflight: 1, ..options() })));
     bench.cut();
     bench.link_up();
     bench.receive(&CONNACK_PRESENT);
@@ -276,7 +277,7 @@ fn what_is_sent_as_new_after_a_lost_session_still_expires_while_it_waits() {
         bench.command(Command::Publish(ticket, publish));
     }
     bench.sent();
-    bench.command(Command::Reconfigure(Box::new(Options { max_inflight: 1, ..options_5() })));
+    bench.command(Command::Reconfigure(Arc::new(Options { max_inflight: 1, ..options_5() })));
     bench.cut();
     bench.link_up();
     bench.receive(&CONNACK_NEW_5);
