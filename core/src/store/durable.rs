@@ -4,9 +4,10 @@
 //! [`super::disk`] for why the file then says what it said after the last commit that succeeded. Whoever gave the
 //! changes still has them and gives them again.
 //!
-//! **Space.** redb shortens its file as far as the end of it is free, but one row there holds everything before it.
-//! A file that is mostly free is written anew, which takes as long as its rows need and not as long as the file is;
-//! redb's own compaction moves pages in many transactions of two syncs each.
+//! **Space.** redb shortens its file only when the second half of it is free at the moment of a commit, and a queue
+//! that was drained stays as long as it ever was. A file that is mostly free is written anew, which takes as long as
+//! its rows need and not as long as the file is. redb's own compaction takes about the same time; but writing anew is
+//! needed in any case, for a file that lost its name.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,12 +19,12 @@ use super::lock::Lock;
 use super::{damaged, failed, files, recovery, rows, Change, Error, ErrorCode, SessionStore};
 
 /// Files up to this size are left alone.
-const SMALL: u64 = 8 << 20;
+const SMALL: u64 = 4 << 20;
 /// A file is mostly free when it is this many times what its rows need. Pages are filled by two thirds, typically.
 const LOOSE: u64 = 4;
-/// So much is written anew between two commits without anybody noticing.
-const QUICK: u64 = 1 << 20;
-/// Commits after one at which space could not be given back, before that is tried again.
+/// So much is written anew in about the time of five commits.
+const QUICK: u64 = 256 << 10;
+/// Commits after one that gave space back, or could not, before another may.
 const REST: u32 = 1024;
 
 pub(super) struct Store {
@@ -112,6 +113,7 @@ impl Store {
         self.weight = recovered.rows.iter().map(|(key, value)| rows::weight(key, value)).sum();
         self.medium = recovered.base.medium().clone();
         self.base = Some(recovered.base);
+        self.unsettled = true;
         Ok(Trouble::Loss(recovered.words))
     }
 

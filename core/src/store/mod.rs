@@ -1,8 +1,15 @@
 //! The durable store of one client's session.
 //!
 //! It knows nothing of MQTT: it keeps a table of rows, and makes batches of changes to them durable, all or none. It
-//! stands on redb, whose business transactions, torn pages and recovery are; ours is one owner (`lock`), going on
-//! after errors of the disk (`disk`, `durable`), and what to do with a damaged file (`opening`, `salvage`).
+//! stands on redb, whose business transactions, torn pages and recovery are. Ours is
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `lock.rs` | one owner of a store |
+//! | `opening.rs`, `recovery.rs`, `salvage.rs` | what is found at the path, and what becomes of a damaged file |
+//! | `durable.rs` | commits, going on after errors, giving space back |
+//! | `base.rs`, `rows.rs`, `header.rs` | the database: the only callers of redb, its tables, its header |
+//! | `disk.rs`, `files.rs` | the file below it, the files beside it |
 
 mod base;
 mod disk;

@@ -22,9 +22,9 @@ impl Opening {
     /// A new store where nothing is.
     pub(super) fn begin(self) -> Result<Opened, Error> {
         let base = recovery::write(&self.path, &self.plug, &[]);
-        let base = base.and_then(|base| recovery::settle(&self.path).map(|()| base));
+        let base = base.and_then(|base| Ok(files::settle(&self.path).map(|()| base)?));
         let base = base.map_err(|trouble| failed(&self.path, trouble))?;
-        Ok(self.opened(base, 0, None))
+        self.opened(base, 0, None)
     }
 
     /// A new store where a directory is. A full one is somebody's, and the path a mistake.
@@ -83,23 +83,26 @@ impl Opening {
     ) -> Result<Opened, Error> {
         let recovered = recovery::recover(&self.path, &self.plug, medium, what);
         let Recovered { base, rows, words } = recovered.map_err(|trouble| failed(&self.path, trouble))?;
+        let weight = rows.iter().map(|(key, value)| rows::weight(key, value)).sum();
+        let opened = self.opened(base, weight, Some(words))?;
         for (key, value) in rows.iter().filter(|(key, _)| last.as_ref().is_none_or(|last| key > last)) {
             row(key, value);
         }
-        let weight = rows.iter().map(|(key, value)| rows::weight(key, value)).sum();
-        Ok(self.opened(base, weight, Some(words)))
+        Ok(opened)
     }
 
     /// A new store in place of what cannot be one.
     fn replace(self, what: &str) -> Result<Opened, Error> {
         let replaced = recovery::replace(&self.path, &self.plug, &[], what);
         let (base, words) = replaced.map_err(|trouble| failed(&self.path, trouble))?;
-        Ok(self.opened(base, 0, Some(words)))
+        self.opened(base, 0, Some(words))
     }
 
-    fn opened(self, base: Base, weight: u64, damage: Option<String>) -> Opened {
+    /// A store whose file was just put there.
+    fn opened(self, base: Base, weight: u64, damage: Option<String>) -> Result<Opened, Error> {
+        files::sync_directory(&self.path).map_err(|error| failed(&self.path, error))?;
         let damage = damage.map(|words| damaged(&self.path, words));
-        Opened { store: Box::new(Store::new(self.path, self.lock, self.plug, base, weight)), damage }
+        Ok(Opened { store: Box::new(Store::new(self.path, self.lock, self.plug, base, weight)), damage })
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Recovered {
     pub(super) words: String,
 }
 
-/// Writes a new store with what can be read of this one, which is set aside.
+/// Writes a new store with what can be read of this one, which is set aside. The directory is to be synced after it.
 pub(super) fn recover(path: &Path, plug: &Plug, medium: &Medium, what: &str) -> Result<Recovered, Trouble> {
     let Salvage { rows, expected, formats } = salvage(medium);
     if formats.is_some_and(|found| found != (STORE_FORMAT, ROW_FORMAT)) {
@@ -33,11 +33,11 @@ pub(super) fn recover(path: &Path, plug: &Plug, medium: &Medium, what: &str) -> 
     Ok(Recovered { base, rows, words })
 }
 
-/// Writes a new store with these rows; what is there is set aside.
+/// Writes a new store with these rows; what is there is set aside. The directory is to be synced after it.
 pub(super) fn replace(path: &Path, plug: &Plug, rows: &[Row], what: &str) -> Result<(Base, String), Trouble> {
     let base = write(path, plug, rows)?;
     let aside = files::set_aside(path)?;
-    settle(path)?;
+    files::settle(path)?;
     Ok((base, format!("{what}; the file as it was is {}", aside.display())))
 }
 
@@ -83,12 +83,6 @@ pub(super) fn write_from(
         Some(trouble) => Err(trouble),
         None => written.map(|()| base),
     }
-}
-
-/// Puts the new file at the path.
-pub(super) fn settle(path: &Path) -> Result<(), Trouble> {
-    files::settle(path)?;
-    Ok(files::sync_directory(path)?)
 }
 
 /// Says what a database is that is not ours.

@@ -245,3 +245,25 @@ fn random_damage_is_reported_and_never_makes_rows_up() {
     let share = kept * 100 / (cases * original.rows.len() as u64);
     println!("{cases} cases: {reported} reported, {complete} with all rows, {share} % of all rows kept");
 }
+
+#[test]
+fn a_file_that_is_damaged_while_it_is_open_is_recovered_at_the_next_error() {
+    let scratch = Scratch::new();
+    let (mut store, _) = sound(&scratch.store());
+    let changes: Vec<_> = (0..3000).map(message).collect();
+    store.commit(&changes).unwrap();
+    let len = fs::metadata(scratch.store()).unwrap().len();
+    let file = fs::OpenOptions::new().write(true).open(scratch.store()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &vec![0xA5; len as usize - 4096], 4096).unwrap();
+    let mut codes = BTreeSet::new();
+    // What is cached is still right, so that the first commits may succeed.
+    for _ in 0..20 {
+        if let Err(error) = store.commit(&changes) {
+            codes.insert(error.code.name());
+        }
+    }
+    assert_eq!(codes, BTreeSet::from(["StoreDamaged", "StoreFailed"]));
+    assert!(aside(&scratch.store(), 1).exists());
+    drop(store);
+    assert_eq!(sound(&scratch.store()).1, rows_of(&changes));
+}
