@@ -4,7 +4,8 @@
 //!
 //! A message is a row of 100 bytes that is put in one commit and removed four commits later. The floor writes the same
 //! bytes to a file and calls `fdatasync`, nothing else: no index, no space given back, no recovery. It comes in two
-//! kinds, a file that grows and one that was filled with zeros before. The three take turns, because disks have moods.
+//! kinds, a file that grows and one that was filled with zeros before. The three take turns, commit by commit, and
+//! medians are compared, because disks have moods.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -20,36 +21,41 @@ use remqtt::store::{open, Change};
 
 const PAYLOAD: usize = 84;
 const KEPT: u64 = 4;
-const TURNS: u32 = 4;
 
 fn main() {
     let mut arguments = env::args().skip(1);
     let directory = arguments.next().map_or_else(env::temp_dir, PathBuf::from).join("remqtt-store-bench");
-    let time = arguments.next().map_or(2.0, |seconds| seconds.parse().expect("seconds"));
-    let turn = Duration::from_secs_f64(time) / TURNS;
+    let time =
+        Duration::from_secs_f64(arguments.next().map_or(5.0, |seconds| seconds.parse().expect("seconds")));
     fs::create_dir_all(&directory).unwrap();
-    println!("{:>5}  {:^35}  {:^35}  {:^35}", "", "store", "append + fdatasync", "overwrite + fdatasync");
-    let columns = format!("{:>9} {:>10} {:>8} {:>5}", "commits/s", "messages/s", "bytes/m", "ratio");
+    println!("{:>5}  {:^34}  {:^34}  {:^34}", "", "store", "append + fdatasync", "overwrite + fdatasync");
+    let columns = format!("{:>8} {:>11} {:>7} {:>5}", "µs", "messages/s", "bytes/m", "ratio");
     println!("batch  {columns}  {columns}  {columns}");
     for size in [1, 16, 256, 1024] {
-        let mut sums = [Sum::default(), Sum::default(), Sum::default()];
         let path = directory.join("session");
         let mut rows = open(&path, &mut |_, _| {}).unwrap().store;
         let mut growing = Log::new(directory.join("growing"), 0);
         let mut filled = Log::new(directory.join("filled"), 64 << 20);
-        let mut next = 0;
-        for _ in 0..TURNS {
-            let from = next;
-            next += sums[0].run(turn, |number| rows.commit(&batch(from + number, size)).unwrap());
-            sums[1].run(turn, |number| growing.append(number, size));
-            sums[2].run(turn, |number| filled.append(number, size));
+        let mut costs = [Costs::default(), Costs::default(), Costs::default()];
+        let start = Instant::now();
+        for number in 0.. {
+            let changes = batch(number, size);
+            costs[0].add(|| rows.commit(&changes).unwrap());
+            costs[1].add(|| growing.append(&changes));
+            costs[2].add(|| filled.append(&changes));
+            if start.elapsed() > time {
+                break;
+            }
         }
         drop(rows);
-        let ours = sums[0].rate();
         print!("{size:>5}");
-        for sum in &sums {
-            let (rate, bytes) = (sum.rate(), sum.bytes as f64 / (sum.commits * size) as f64);
-            print!("  {rate:>9.0} {:>10.0} {bytes:>8.0} {:>5.2}", rate * size as f64, rate / ours);
+        let ours = costs[0].median();
+        for cost in &mut costs {
+            let (median, bytes) =
+                (cost.median(), cost.bytes as f64 / (cost.times.len() as u64 * size) as f64);
+            let seconds = median.as_secs_f64();
+            let ratio = ours.as_secs_f64() / seconds;
+            print!("  {:>8.0} {:>11.0} {bytes:>7.0} {ratio:>5.2}", seconds * 1e6, size as f64 / seconds);
         }
         println!();
         remove(&path);
@@ -58,30 +64,25 @@ fn main() {
     fs::remove_dir_all(&directory).unwrap();
 }
 
-/// Commits, and what they took.
+/// What commits took.
 #[derive(Default)]
-struct Sum {
-    commits: u64,
-    time: Duration,
+struct Costs {
+    times: Vec<Duration>,
     bytes: u64,
 }
 
-impl Sum {
-    fn run(&mut self, turn: Duration, mut commit: impl FnMut(u64)) -> u64 {
-        let (start, before) = (Instant::now(), written());
-        let mut count = 0;
-        while start.elapsed() < turn {
-            commit(count);
-            count += 1;
-        }
-        self.time += start.elapsed();
+impl Costs {
+    fn add(&mut self, commit: impl FnOnce()) {
+        let before = written();
+        let start = Instant::now();
+        commit();
+        self.times.push(start.elapsed());
         self.bytes += written() - before;
-        self.commits += count;
-        count
     }
 
-    fn rate(&self) -> f64 {
-        self.commits as f64 / self.time.as_secs_f64()
+    fn median(&mut self) -> Duration {
+        self.times.sort();
+        self.times[self.times.len() / 2]
     }
 }
 
@@ -123,9 +124,9 @@ impl Log {
         Log { path, file, at: 0, len }
     }
 
-    fn append(&mut self, number: u64, size: u64) {
+    fn append(&mut self, changes: &[Change]) {
         let mut record = Vec::new();
-        for change in batch(number + KEPT, size) {
+        for change in changes {
             record.extend_from_slice(&change.key);
             record.extend_from_slice(change.value.as_deref().unwrap_or_default());
             record.extend_from_slice(&[0; 8]); // a length and a checksum
