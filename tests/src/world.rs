@@ -121,7 +121,7 @@ impl World {
             return Err("a dial while there is another link".into());
         }
         if let Some(since) = self.down_since.take() {
-            let options = self.engine.as_ref().map_or(&self.options, Engine::options);
+            let options = self.engine.as_ref().map_or(&self.options, |engine| engine.options());
             let bound = options.reconnect_max_delay.max(options.refused_min_delay * 2);
             if self.now.since(since) > bound {
                 return Err(format!("dialled {:?} after the link went down", self.now.since(since)));
