@@ -31,7 +31,8 @@ pub fn exchange(options: Options) {
 
 /// The same up to this size: over WebSocket mosquitto 2.0 sends 4 KiB each 100 ms.
 pub fn exchange_up_to(largest: usize, options: Options) {
-    let (client, events) = start(options);
+    // What an exchange before this one left unacknowledged would come again.
+    let (client, events) = start(Options { clean_start: true, ..options });
     exchange_on(&client, &events, largest);
 }
 
