@@ -1,0 +1,24 @@
+#![no_main]
+
+use remqtt::proto::{Command, Engine, Input, Instant, Recovery};
+use remqtt::Options;
+
+// What a store holds: rows of any bytes, and a client that goes on with what they say.
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let mut recovery = Recovery::default();
+    let mut rest = input;
+    while let [key, value, after @ ..] = rest {
+        let (key, value) = (usize::from(*key).min(after.len()), usize::from(*value));
+        let (name, after) = after.split_at(key);
+        let (value, after) = after.split_at(value.min(after.len()));
+        recovery.row(name, value);
+        rest = after;
+    }
+    recovery.complete();
+    let options = Options { servers: vec!["mqtt://x".into()], ..Options::default() };
+    let mut engine = Engine::recover(options, recovery, 1, Instant(0), 1_700_000_000_000);
+    for input in [Command::Start, Command::Close] {
+        engine.handle(Instant(u64::MAX / 2), Input::Command(input));
+        while engine.poll_output().is_some() {}
+    }
+});
