@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod command;
 pub mod conductor;
+pub mod disk;
 mod expect;
 pub mod model;
 pub mod op;

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use crate::bytes;
+use crate::disk::DiskMood;
 use crate::play::{CutAt, Play, Report};
 use crate::random::Random;
 use crate::script::Run;
 use crate::stage::Stage;
-use crate::world::{DiskMood, World};
+use crate::world::World;
 
 type Result<T> = std::result::Result<T, String>;
 

@@ -3,16 +3,16 @@
 //! Single-threaded and exact. Bytes leave the engine only when the peer wants to read or time passes, so a script
 //! decides what had left and what had not when the link was cut. Time jumps from timer to timer.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use remqtt_proto::{
-    Attempt, Change, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Lsn, Options, Output, Reason,
-    Recovery, Ticket,
+    Attempt, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Options, Output, Reason, Ticket,
 };
 
 use crate::command::{refusal, Command, Names};
+use crate::disk::{Disk, DiskMood, Written};
 use crate::stage::{Outcome, Read, Stage};
 
 /// More timers than this in one wait mean that the engine spins.
@@ -35,35 +35,6 @@ pub struct World {
     /// Bytes that the engine got since its outputs were taken last.
     received: usize,
     disk: Disk,
-}
-
-/// How the disk takes changes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DiskMood {
-    /// At once.
-    #[default]
-    Quick,
-    /// Many together, when the client is about to send or time passes.
-    Slow,
-    /// Not at all.
-    Refusing,
-}
-
-/// What a store keeps, unless the process dies first.
-#[derive(Debug, Default)]
-struct Disk {
-    mood: DiskMood,
-    rows: BTreeMap<Bytes, Bytes>,
-    /// Not durable yet, in their order.
-    waiting: Vec<(Lsn, Change)>,
-    /// The engine was told that the disk refuses.
-    told: bool,
-    /// Changes that became durable.
-    changes: usize,
-    /// The process dies when it wants to write more changes than these.
-    deadly: Option<usize>,
-    /// The process is dead, and nobody has been told.
-    died: bool,
 }
 
 #[derive(Debug, Default)]
@@ -112,18 +83,18 @@ impl World {
 
     /// Lets the process die when it has written so many changes to its store, once.
     pub fn die_after(&mut self, changes: usize) {
-        self.disk.deadly = Some(changes);
+        self.disk.die_after(changes);
     }
 
     /// From now on the disk behaves like this.
     pub fn disk(&mut self, mood: DiskMood) -> Outcome<()> {
-        self.disk.mood = mood;
+        self.disk.set_mood(mood);
         self.write_disk(mood == DiskMood::Quick).map(|_| ())
     }
 
     /// How many changes the store has got.
     pub fn changes(&self) -> usize {
-        self.disk.changes
+        self.disk.changes()
     }
 
     /// The virtual time.
@@ -137,7 +108,7 @@ impl World {
     }
 
     fn handle(&mut self, input: Input<'_>) -> Outcome<()> {
-        if self.disk.died {
+        if self.disk.is_dead() {
             return Ok(());
         }
         if self.engine.is_none() {
@@ -164,38 +135,21 @@ impl World {
         Ok(Engine::recover(options, recovery, self.seed, self.now, unix_ms))
     }
 
-    /// Writes what waits, if it is the moment for a disk of this mood. True if something happened.
-    fn write_disk(&mut self, quick: bool) -> Outcome<bool> {
-        if self.disk.waiting.is_empty() || quick != (self.disk.mood == DiskMood::Quick) {
-            return Ok(false);
+    /// Lets the disk write, if it is the moment for one of its mood. True if something happened.
+    fn write_disk(&mut self, at_once: bool) -> Outcome<bool> {
+        match self.disk.write(at_once) {
+            Written::Nothing => return Ok(false),
+            Written::Durable(lsn) => self.handle(Input::Persisted(lsn))?,
+            Written::Refused(error) => self.handle(Input::PersistFailed(error))?,
+            Written::Dead => self.die(),
         }
-        if self.disk.mood == DiskMood::Refusing {
-            let news = !std::mem::replace(&mut self.disk.told, true);
-            if news {
-                self.handle(Input::PersistFailed(Error::new(ErrorCode::StoreFailed, "no space")))?;
-            }
-            return Ok(news);
-        }
-        self.disk.told = false;
-        let mut last = 0;
-        for (lsn, change) in std::mem::take(&mut self.disk.waiting) {
-            if self.disk.deadly == Some(self.disk.changes) {
-                self.disk.deadly = None;
-                self.die();
-                return Ok(true);
-            }
-            self.disk.write(change);
-            last = lsn;
-        }
-        self.handle(Input::Persisted(last))?;
         Ok(true)
     }
 
     /// The process is gone. What it had given to the connection may still arrive.
     fn die(&mut self) {
         self.engine = None;
-        (self.disk.died, self.disk.told) = (true, false);
-        self.disk.waiting.clear();
+        self.disk.die();
         (self.network.up, self.network.dialled) = (None, None);
         if let Some(pipe) = self.pipes.back_mut() {
             pipe.closed = true;
@@ -220,7 +174,7 @@ impl World {
                 Output::Dial(attempt, _) => self.dial(attempt)?,
                 Output::Hangup(attempt) => self.hang_up(attempt)?,
                 Output::Persist(lsn, change) => {
-                    self.disk.waiting.push((lsn, change));
+                    self.disk.add(lsn, change);
                     self.write_disk(true)?;
                 }
                 Output::Event(event) => self.tell(&event)?,
@@ -425,23 +379,6 @@ impl World {
     }
 }
 
-impl Disk {
-    fn write(&mut self, change: Change) {
-        self.changes += 1;
-        match change.value {
-            Some(value) => self.rows.insert(change.key, value),
-            None => self.rows.remove(&change.key),
-        };
-    }
-
-    fn recovery(&self) -> Recovery {
-        let mut recovery = Recovery::default();
-        self.rows.iter().for_each(|(key, value)| recovery.row(key, value));
-        recovery.complete();
-        recovery
-    }
-}
-
 impl Stage for World {
     fn command(&mut self, line: &str) -> Outcome<()> {
         let command = Command::parse(line)?;
@@ -519,7 +456,7 @@ impl Stage for World {
     }
 
     fn reborn(&mut self) -> Outcome<Option<Vec<String>>> {
-        if !std::mem::take(&mut self.disk.died) {
+        if !self.disk.mourn() {
             return Ok(None);
         }
         let recovery = self.disk.recovery();
