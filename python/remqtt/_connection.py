@@ -187,7 +187,7 @@ class Connection(Events):
                 self._start()
             wait = self._waiter()
             while True:
-                if not self._run_once() and not wait() and self._over():
+                if not self._run_once() and ((self._left and self._over()) or (not wait() and self._over())):
                     return self._loss
                 if self._first_error is not None and self._raise_first:
                     raise self._failed_to_connect()

@@ -21,6 +21,9 @@ use crate::info::{MQTTMessageInfo, NO_CONN, QUEUE_SIZE, SUCCESS};
 use crate::pool::pool;
 use crate::properties::{self, binary, text};
 
+/// The longest that a connection takes to leave.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// One filter with QoS, no local, retain as published, retain handling.
 type Filter = (String, i64, bool, bool, u8);
 
@@ -134,6 +137,8 @@ impl Core {
     /// start(), then waits until the transport of the first attempt is up (true) or the attempt has failed (false; its
     /// error is among the events). Does not wait for the CONNACK: the caller may be the one who sends it.
     fn start_and_wait(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        // The last bytes of a connection that is being left would look like the first ones of the new one.
+        let _ = py.detach(|| self.client.wait_state(State::Stopped, LEAVING));
         let before = self.client.stats();
         self.start()?;
         let deadline = Instant::now() + seconds(timeout);
