@@ -11,7 +11,8 @@ use remqtt_core::generation;
 use remqtt_core::proto::wire;
 use remqtt_core::proto::Engine;
 use remqtt_core::{
-    ByteString, Client, ErrorCode, Options, Publish, QoS, Reason, State, Subscription, Ticket, Version, Will,
+    ByteString, Bytes, Client, Dialler, ErrorCode, Options, Publish, QoS, Reason, State, Subscription,
+    Ticket, Version, Will,
 };
 
 use crate::arguments;
@@ -20,6 +21,7 @@ use crate::events::{outage_dict, Events, Inbox, Target};
 use crate::info::{MQTTMessageInfo, NO_CONN, QUEUE_SIZE, SUCCESS};
 use crate::pool::pool;
 use crate::properties::{self, binary, text};
+use crate::roads::Helper;
 
 /// The longest that a connection takes to leave.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -71,6 +73,33 @@ impl Core {
             all.servers = servers;
             Ok(())
         })
+    }
+
+    /// Headers of the WebSocket handshake.
+    fn set_ws_headers(&self, headers: Vec<(String, String)>) -> PyResult<()> {
+        self.change(|all| {
+            all.ws_headers = headers;
+            Ok(())
+        })
+    }
+
+    /// Authorities that may vouch for the server, in PEM.
+    #[pyo3(signature = (pem))]
+    fn set_tls_ca(&self, pem: Option<Vec<u8>>) -> PyResult<()> {
+        self.change(|all| {
+            all.tls_ca = pem.map(Bytes::from);
+            Ok(())
+        })
+    }
+
+    /// From the next attempt on Python encrypts, or makes the headers of the WebSocket handshake, or neither. It is
+    /// asked through `Spawns`, with this number.
+    fn help_with(&self, client: u64, encrypts: bool, headers: bool) -> PyResult<()> {
+        let helper: Option<Arc<dyn Dialler>> = match encrypts || headers {
+            true => Some(Arc::new(Helper { client, encrypts, headers })),
+            false => None,
+        };
+        self.client.dial_with(helper).map_err(raise)
     }
 
     /// User name (str) and password (bytes or str).
