@@ -55,6 +55,7 @@ test-languages: lib python
 	@sed -n '/^  row/,/^ skip/p' $(TARGET)/logs/test-languages.log
 test-python: python
 	@$(QUIET) test-python $(PY) -m pytest -q tests/python
+	@grep '^|' $(TARGET)/logs/test-python.log
 test-c: lib
 	@CARGO='$(CARGO)' $(QUIET) test-c $(MAKE) -C tests/c test
 	@$(QUIET) valgrind $(MAKE) -C tests/c valgrind

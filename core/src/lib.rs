@@ -23,4 +23,4 @@ pub use remqtt_proto::{
 pub use runtime::{after_fork_in_child, generation, now, wind_down};
 #[cfg(fuzzing)]
 pub use transport::fuzz;
-pub use transport::{Dialler, Target};
+pub use transport::{Dialler, Part, Target};

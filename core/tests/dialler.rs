@@ -4,7 +4,8 @@
 
 mod common;
 
-use std::net::TcpStream;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{channel, Receiver, Sender};
@@ -15,7 +16,7 @@ use common::broker::Broker;
 use common::relay::Relay;
 use common::*;
 use parking_lot::Mutex;
-use remqtt::{Client, Dialler, Error, ErrorCode, Options, Target, Version};
+use remqtt::{Client, Dialler, Error, ErrorCode, Options, Part, Target, Version};
 
 /// Makes a socket pair, and hands its other end and the target to the test.
 #[derive(Debug)]
@@ -59,6 +60,46 @@ impl Dialler for Slow {
     }
 }
 
+/// Encrypts nothing, and says whom it would have spoken to.
+#[derive(Debug)]
+struct Clear(Mutex<Sender<Target>>);
+
+impl Dialler for Clear {
+    fn part(&self) -> Part {
+        Part::Encryption
+    }
+
+    fn dial(&self, _: &Target) -> Result<OwnedFd, Error> {
+        panic!("the library connects")
+    }
+
+    fn encrypt(&self, connection: OwnedFd, target: &Target) -> Result<OwnedFd, Error> {
+        self.0.lock().send(target.clone()).unwrap();
+        Ok(connection)
+    }
+}
+
+/// Counts the handshakes.
+#[derive(Debug)]
+struct Counting(Mutex<u32>);
+
+impl Dialler for Counting {
+    fn part(&self) -> Part {
+        Part::Headers
+    }
+
+    fn dial(&self, _: &Target) -> Result<OwnedFd, Error> {
+        panic!("the library connects")
+    }
+
+    fn headers(&self, target: &Target) -> Result<Option<Vec<(String, String)>>, Error> {
+        assert_eq!(target.host, "127.0.0.1");
+        let mut count = self.0.lock();
+        *count += 1;
+        Ok(Some(vec![("X-Handshake".to_owned(), count.to_string())]))
+    }
+}
+
 fn dialled(options: Options, dialler: impl Dialler + 'static) -> (Client, Events) {
     let client = Client::new(options).unwrap();
     client.dial_with(Some(Arc::new(dialler))).unwrap();
@@ -97,6 +138,39 @@ fn a_road_made_by_a_dialler_survives_resets() {
     road::exchange_on(&client, &events, 1_000_000);
     let (client, events) = travel("second");
     road::survive_on(&client, &events, 5, || relay.cut());
+}
+
+#[test]
+fn a_dialler_may_leave_connecting_to_the_library_and_only_encrypt() {
+    let broker = Broker::plain();
+    let relay = Relay::to_port(broker.port);
+    let url = format!("mqtts://127.0.0.1:{}", relay.port);
+    let (sender, targets) = channel();
+    let options = Options { client_id: "encrypted".into(), ..road::options(&url) };
+    let (client, events) = dialled(options, Clear(Mutex::new(sender)));
+    road::survive_on(&client, &events, 5, || relay.cut());
+    let target = targets.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((&*target.host, target.port, target.tls), ("127.0.0.1", relay.port, true));
+}
+
+#[test]
+fn a_dialler_gives_each_websocket_handshake_its_headers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let options = Options { ws_headers: vec![("X-Handshake".into(), "0".into())], ..road::options(&url) };
+    let (_client, _events) = dialled(options, Counting(Mutex::new(0)));
+    for count in 1..=3 {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let request = String::from_utf8(request).unwrap().to_ascii_lowercase();
+        assert_eq!(request.matches("x-handshake").count(), 1);
+        assert!(request.contains(&format!("x-handshake: {count}\r\n")), "{request}");
+    }
 }
 
 #[test]

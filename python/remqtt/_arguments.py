@@ -60,8 +60,6 @@ def _checked(setup: Setup) -> Setup:
         raise ValueError("MQTT 3.1 is not supported: use MQTTv311 or MQTTv5")
     if setup.transport not in ("tcp", "websockets", "unix"):
         raise ValueError(f'transport must be "websockets", "tcp", "unix", not {setup.transport}')
-    if setup.transport != "tcp":
-        raise NotImplementedError(f"the transport {setup.transport!r} is not supported yet")
     if setup.protocol == MQTTProtocolVersion.MQTTv5:
         if setup.clean_session is not None:
             raise ValueError("Clean session is not used for MQTT 5.0")

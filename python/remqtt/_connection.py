@@ -7,6 +7,7 @@ import os
 import re
 import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from threading import get_ident
 from typing import Any
 
 from . import _dispatch
-from ._events import CLOSED, CONNECTED, CONNECTING, STOPPED, WAITING, Events
+from ._events import CLOSED, CONNECTED, CONNECTING, STOPPED, WAITING
+from ._roads import Roads, WebsocketConnectionError
 from .enums import LogLevel, MQTTErrorCode
 from .properties import Properties
 from .reasoncodes import ReasonCode
@@ -25,6 +27,12 @@ MQTT_CLEAN_START_FIRST_ONLY = 3
 _SLICE = 0.5
 #: How long loop_stop() and disconnect() wait for what should not take long.
 _PATIENCE = 1.0
+
+
+def _of_the_system(text: str) -> OSError | None:
+    """The exception for an error of the system that the core's words tell of."""
+    number = re.search(r"os error (\d+)", text)
+    return None if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 class _LoopThread:
@@ -40,21 +48,15 @@ class _LoopThread:
         return self._client._looping == "thread"
 
 
-class Connection(Events):
+class Connection(Roads):
     """The calls about the connection; `Client` inherits them."""
 
     _client_id: bytes = b""
-    _host = ""
-    _port = 1883
     _keepalive = 60
     _clean_session: bool | None = True
     _clean_start: bool | int = MQTT_CLEAN_START_FIRST_ONLY
     _connect_properties: Properties | None = None
-    #: Endpoint URLs in order of preference, instead of host and port.
-    _servers: list[str] | None = None
     _connect_timeout = 5.0
-    #: Options set by the user win over what paho's arguments mean.
-    _overrides: dict[str, str] | None = None
     #: connect_async() was called, and no loop has started the connection yet.
     _pending_start = False
 
@@ -68,14 +70,40 @@ class Connection(Events):
         clean_start: bool | int = MQTT_CLEAN_START_FIRST_ONLY,
         properties: Properties | None = None,
     ) -> MQTTErrorCode:
-        """Connects to a server.
+        """Connects to a server: host name, address, path of a Unix socket, or a URL such as wss://host/path.
 
         Returns as soon as the network connection is made; on_connect tells what the server says. Raises
-        OSError (ConnectionRefusedError, socket.gaierror, ...) when the connection cannot be made. From then
-        on the client stays connected: it comes back by itself after every outage.
+        OSError (ConnectionRefusedError, socket.gaierror, ssl.SSLError, ...) when the connection cannot be
+        made. From then on the client stays connected: it comes back by itself after every outage.
         """
         self._aim(host, port, keepalive, bind_address, bind_port, clean_start, properties)
         return self._connect()
+
+    def connect_srv(
+        self,
+        domain: str | None = None,
+        keepalive: int = 60,
+        bind_address: str = "",
+        bind_port: int = 0,
+        clean_start: bool | int = MQTT_CLEAN_START_FIRST_ONLY,
+        properties: Properties | None = None,
+    ) -> MQTTErrorCode:
+        """Connects to a server that the SRV records of a domain name, by priority and weight.
+
+        The default is this machine's domain. The records are asked for anew at every connection. Raises
+        ValueError when there are none, or when nobody of them answers.
+        """
+        if domain is None:
+            name = socket.getfqdn()
+            domain = name[name.find(".") + 1 :]
+        self._aim(domain, 1883, keepalive, bind_address, bind_port, clean_start, properties)
+        self._service = True
+        try:
+            return self._connect()
+        except socket.gaierror as error:
+            raise ValueError(f"No answer/NXDOMAIN for SRV in {domain}") from error
+        except OSError as error:
+            raise ValueError("No SRV hosts responded") from error
 
     def connect_async(
         self,
@@ -187,7 +215,7 @@ class Connection(Events):
                 self._start()
             wait = self._waiter()
             while True:
-                if not self._run_once() and not wait() and self._over():
+                if not self._run_once() and ((self._left and self._over()) or (not wait() and self._over())):
                     return self._loss
                 if self._first_error is not None and self._raise_first:
                     raise self._failed_to_connect()
@@ -247,14 +275,13 @@ class Connection(Events):
             raise ValueError("Keepalive must be >=0.")
         if bind_port < 0:
             raise ValueError("Invalid bind port number.")
-        if bind_address or bind_port:
-            raise NotImplementedError("bind_address and bind_port are not supported yet")
         if not self._mqtt5:
             if clean_start != MQTT_CLEAN_START_FIRST_ONLY:
                 raise ValueError("Clean start only applies to MQTT V5")
             if properties:
                 raise ValueError("Properties only apply to MQTT V5")
         self._host, self._port, self._keepalive = host, port, keepalive
+        self._bind_address, self._bind_port, self._service = bind_address, bind_port, False
         self._clean_start, self._connect_properties = clean_start, properties
 
     def _apply(self) -> None:
@@ -273,26 +300,35 @@ class Connection(Events):
             properties = self._connect_properties
             core.set_connect_properties([] if properties is None else properties._pairs())
         core.set_options({**options, **(self._overrides or {})})
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        core.set_servers(self._servers or [f"mqtt://{host}:{self._port}"])
+        self._lay_road()
 
     def _connect(self) -> MQTTErrorCode:
         self._leave_quietly()
+        self._core_refusal = None
         self._apply()
         self._call("on_pre_connect")
         self._log_connect()
+        while not self._attempt():
+            pass
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _attempt(self) -> bool:
+        """Starts and waits for the transport; false when it is worth another attempt, in another way."""
         self._pending_start = self._ending = False
-        self._loss = MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._loss, self._road_error = MQTTErrorCode.MQTT_ERR_SUCCESS, None
         self._first_error, self._connecting, self._announced = None, True, 1
         try:
             if self._core.start_and_wait(self._connect_timeout + _PATIENCE):
-                return MQTTErrorCode.MQTT_ERR_SUCCESS
+                return True
             if self._looping is None or self._in_callback == get_ident():
                 self._run_until(lambda: self._first_error is not None, _PATIENCE)
             else:
                 deadline = time.monotonic() + _PATIENCE
                 while self._first_error is None and time.monotonic() < deadline:
                     time.sleep(0.001)
+            if self._first_error is not None and self._let_python_encrypt(self._first_error):
+                self._leave_quietly()
+                return False
             raise self._failed_to_connect()
         except BaseException:
             self._leave_quietly()
@@ -302,6 +338,7 @@ class Connection(Events):
 
     def _start(self) -> None:
         """Connects for connect_async(), without waiting."""
+        self._core_refusal = None
         self._apply()
         self._pending_start = self._ending = False
         self._loss, self._first_error = MQTTErrorCode.MQTT_ERR_SUCCESS, None
@@ -314,23 +351,55 @@ class Connection(Events):
             self._muted = 1
             self._core.stop()
 
-    def _failed_to_connect(self) -> OSError:
+    def _failed_to_connect(self) -> Exception:
         """The exception that paho would raise for the failure of the first attempt."""
         error, self._first_error = self._first_error, None
         self._leave_quietly()
         if error is None:
             return socket.timeout("timed out")
         _, name, _, _, text = error
+        if name in (
+            "CertificateRefused",
+            "HandshakeFailed",
+            "ProxyRefused",
+            "InvalidOption",
+            "BadCredentials",
+        ):
+            return self._refused_on_the_way(name, text)
         if name == "ResolveFailed":
             return socket.gaierror(socket.EAI_NONAME, f"Name or service not known: {self._host}")
         if name == "ConnectTimeout":
             return socket.timeout(text)
-        number = re.search(r"os error (\d+)", text)
-        if number:
-            return OSError(int(number[1]), os.strerror(int(number[1])))
+        system = _of_the_system(text)
+        if system is not None:
+            return system
         if "refused" in text:
             return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         return OSError(errno.EHOSTUNREACH, text)
+
+    def _refused_on_the_way(self, name: str, text: str) -> Exception:
+        """Something between TCP and MQTT did not want."""
+        cause, self._road_error = self._road_error, None
+        if name == "CertificateRefused":
+            from . import _tls
+
+            # Where the core has looked at the certificate too, its words name it.
+            before = self._core_refusal
+            return _tls.refused(before[1] if before is not None and before[0] == name else text, cause)
+        if cause is not None:
+            return cause
+        if name == "InvalidOption":
+            return ValueError(text)
+        if "WebSocket: " in text:
+            return WebsocketConnectionError(text)
+        if "TLS: " in text:
+            import ssl
+
+            return _of_the_system(text) or ssl.SSLError(1, text)
+        # Whoever catches PySocks' exceptions has imported it.
+        socks = sys.modules.get("socks")
+        made: Exception = OSError(text) if socks is None else socks.ProxyError(text)
+        return made
 
     def _over(self) -> bool:
         """True when a loop has nothing to wait for any more."""

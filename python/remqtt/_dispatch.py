@@ -14,7 +14,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from . import _native
+from . import _native, _roads
 from ._events import show_exception
 
 if TYPE_CHECKING:
@@ -39,8 +39,11 @@ def prepare() -> None:
 
 
 def _spawn() -> None:
-    for worker in _native.Spawns():
-        thread = threading.Thread(target=_work, args=(worker,), name="remqtt-callbacks", daemon=True)
+    for job in _native.Spawns():
+        if isinstance(job, _native.Worker):
+            thread = threading.Thread(target=_work, args=(job,), name="remqtt-callbacks", daemon=True)
+        else:
+            thread = threading.Thread(target=_roads.answer, args=(job,), name="remqtt-road", daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -48,7 +51,7 @@ def _spawn() -> None:
             if _exiting:
                 return
             time.sleep(0.1)
-        del thread, worker
+        del thread, job
 
 
 def _work(worker: _native.Worker) -> None:
@@ -86,6 +89,7 @@ def _farewell() -> None:
     deadline = time.monotonic() + _FAREWELL
     for client in list(_clients):
         client._farewell(max(0.0, deadline - time.monotonic()))
+    _roads.drain(deadline)
 
 
 atexit.register(_farewell)

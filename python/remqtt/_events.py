@@ -47,7 +47,15 @@ _LOSSES = {
 }
 
 #: An attempt that ends with one of these never had a transport.
-_NO_TRANSPORT = ("ResolveFailed", "ConnectFailed", "ConnectTimeout")
+_NO_TRANSPORT = (
+    *("ResolveFailed", "ConnectFailed", "ConnectTimeout"),
+    *("CertificateRefused", "ProxyRefused", "HandshakeFailed", "InvalidOption"),
+)
+
+
+def _reached_nobody(error: tuple[Any, ...]) -> bool:
+    # Without a code of a CONNACK, credentials were refused before MQTT: by the WebSocket's server.
+    return error[1] in _NO_TRANSPORT or (error[1] == "BadCredentials" and error[3] is None)
 
 
 def convert_connack_rc_to_reason_code(connack_code: ConnackCode | int) -> ReasonCode:
@@ -230,8 +238,8 @@ class Events(Callbacks):
             else:
                 self._loss, self._left = MQTTErrorCode.MQTT_ERR_NO_CONN, True
                 self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [])
-        elif not was_connected and error[1] in _NO_TRANSPORT:
-            self._no_transport(error)
+        elif not was_connected and _reached_nobody(error):
+            self._no_transport(error, retry is None)
         else:
             code = error[3]
             if not was_connected and from_server and code is not None:
@@ -249,15 +257,27 @@ class Events(Callbacks):
             self._looping = None
             self._core.dispatch_stop()
 
-    def _no_transport(self, error: tuple[Any, ...]) -> None:
+    def _no_transport(self, error: tuple[Any, ...], last: bool) -> None:
         """An attempt reached no server. connect() raises what became of its own."""
+        if not self._connecting and self._let_python_encrypt(error):
+            if last:
+                self._core.start()
+            else:
+                self._core.reconnect_now()
+            return
         if self._connecting or self._raise_first:
             self._first_error = error
         if not self._connecting:
             self._call("on_connect_fail")
-            self._log(LogLevel.MQTT_LOG_DEBUG, "Connection failed, retrying")
-        if not self._reconnect_on_failure and not self._connecting:
+            level = LogLevel.MQTT_LOG_INFO if error[2] == "network" else LogLevel.MQTT_LOG_WARNING
+            self._log(level, "%s", error[4])
+            self._log(LogLevel.MQTT_LOG_DEBUG, "Connection failed%s", "" if last else ", retrying")
+        if last and not self._connecting:
             self._loss, self._ending = MQTTErrorCode.MQTT_ERR_CONN_LOST, True
+
+    def _let_python_encrypt(self, error: tuple[Any, ...]) -> bool:
+        """See `Roads`."""
+        raise NotImplementedError
 
     _reconnect_on_failure = True
 

@@ -178,17 +178,6 @@ class Settings(Connection):
         self.username_pw_set(self.username, value)
 
     @property
-    def transport(self) -> str:
-        """How the server is reached."""
-        return "tcp"
-
-    @transport.setter
-    def transport(self, value: str) -> None:
-        self._refuse_while_connected("transport")
-        if value != "tcp":
-            raise NotImplementedError(f"the transport {value!r} is not supported yet")
-
-    @property
     def max_inflight_messages(self) -> int:
         """Most QoS 1 and 2 messages in flight."""
         return int(self._core.option("max_inflight") or 0)
@@ -211,27 +200,3 @@ class Settings(Connection):
     def _refuse_while_connected(self, name: str) -> None:
         if self._core.state() != STOPPED:
             raise RuntimeError(f"updating {name} on established connection is not supported")
-
-    def tls_set(self, *args: Any, **kwargs: Any) -> None:
-        """Not supported yet: refuses, so that no script talks in the clear unawares."""
-        raise NotImplementedError("TLS is not supported yet")
-
-    def tls_set_context(self, context: Any = None) -> None:
-        """Not supported yet."""
-        raise NotImplementedError("TLS is not supported yet")
-
-    def tls_insecure_set(self, value: bool) -> None:
-        """Not supported yet."""
-        raise NotImplementedError("TLS is not supported yet")
-
-    def ws_set_options(self, path: str = "/mqtt", headers: Any = None) -> None:
-        """Not supported yet."""
-        raise NotImplementedError("WebSockets are not supported yet")
-
-    def proxy_set(self, **proxy_args: Any) -> None:
-        """Not supported yet."""
-        raise NotImplementedError("proxies are not supported yet")
-
-    def connect_srv(self, domain: str | None = None, *args: Any, **kwargs: Any) -> None:
-        """Not supported yet."""
-        raise NotImplementedError("DNS service records are not supported yet")

@@ -25,6 +25,7 @@ from ._events import (
     convert_disconnect_error_code_to_reason_code,
 )
 from ._native import MQTTMessage, MQTTMessageInfo
+from ._roads import WebsocketConnectionError
 from ._settings import Settings
 from .enums import (
     CallbackAPIVersion,
@@ -44,10 +45,6 @@ from .reasoncodes import ReasonCode, ReasonCodes
 from .subscribeoptions import SubscribeOptions
 
 _C = TypeVar("_C", bound=Callable[..., Any])
-
-
-class WebsocketConnectionError(ConnectionError):
-    """The WebSocket handshake failed."""
 
 
 class Client(Settings):
@@ -101,6 +98,7 @@ class Client(Settings):
         self._clean_session = setup.clean_session
         self._userdata = setup.userdata
         self._reconnect_on_failure = setup.reconnect_on_failure
+        self._transport = setup.transport
         # Offline, QoS 0 is dropped as in paho; but not by the core, because paho sends it before the CONNACK.
         options = {
             "protocol_version": str(int(self._protocol)),
@@ -116,6 +114,7 @@ class Client(Settings):
             self.configure(**further)
         self._log_changed()
         self._event_texts()
+        self._register()
         _dispatch.remember(self)
 
     #: QoS 0 without a connection is dropped, and publish() says so.
@@ -252,12 +251,12 @@ class Client(Settings):
 
     def reinitialise(self, client_id: str = "", clean_session: bool = True, userdata: Any = None) -> None:
         """Becomes a new client with the same callback API version and protocol."""
-        version, protocol = self._callback_api_version, self._protocol
+        version, protocol, transport = self._callback_api_version, self._protocol, self._transport
         self._core.dispatch_stop()
         self._core.close(0.0)
         self.__dict__.clear()
         clean = None if protocol == MQTTProtocolVersion.MQTTv5 else clean_session
-        Client.__init__(self, version, client_id, clean, userdata, protocol)
+        Client.__init__(self, version, client_id, clean, userdata, protocol, transport)
 
     @property
     def protocol(self) -> MQTTProtocolVersion:

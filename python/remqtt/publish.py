@@ -89,7 +89,7 @@ def _message(message: Any) -> dict[str, Any]:
 
 
 def prepare(client: Any, will: Any, auth: Any, tls: Any, proxy_args: Any) -> None:
-    """Will and credentials in the dictionaries that the helpers take."""
+    """What the helpers take as dictionaries; `tls` has tls_set()'s arguments, or is an SSLContext."""
     if proxy_args is not None:
         client.proxy_set(**proxy_args)
     if auth:
@@ -98,5 +98,11 @@ def prepare(client: Any, will: Any, auth: Any, tls: Any, proxy_args: Any) -> Non
         client.username_pw_set(auth["username"], auth.get("password"))
     if will is not None:
         client.will_set(**will)
-    if tls is not None:
-        client.tls_set(**tls)
+    if isinstance(tls, dict):
+        arguments = dict(tls)
+        insecure = arguments.pop("insecure", False)
+        client.tls_set(**arguments)
+        if insecure:
+            client.tls_insecure_set(insecure)
+    elif tls is not None:
+        client.tls_set_context(tls)

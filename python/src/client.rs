@@ -11,7 +11,8 @@ use remqtt_core::generation;
 use remqtt_core::proto::wire;
 use remqtt_core::proto::Engine;
 use remqtt_core::{
-    ByteString, Client, ErrorCode, Options, Publish, QoS, Reason, State, Subscription, Ticket, Version, Will,
+    ByteString, Bytes, Client, Dialler, ErrorCode, Options, Publish, QoS, Reason, State, Subscription,
+    Ticket, Version, Will,
 };
 
 use crate::arguments;
@@ -20,6 +21,10 @@ use crate::events::{outage_dict, Events, Inbox, Target};
 use crate::info::{MQTTMessageInfo, NO_CONN, QUEUE_SIZE, SLICE, SUCCESS};
 use crate::pool::pool;
 use crate::properties::{self, binary, text};
+use crate::roads::Helper;
+
+/// The longest that a connection takes to leave.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// One filter with QoS, no local, retain as published, retain handling.
 type Filter = (String, i64, bool, bool, u8);
@@ -68,6 +73,33 @@ impl Core {
             all.servers = servers;
             Ok(())
         })
+    }
+
+    /// Headers of the WebSocket handshake.
+    fn set_ws_headers(&self, headers: Vec<(String, String)>) -> PyResult<()> {
+        self.change(|all| {
+            all.ws_headers = headers;
+            Ok(())
+        })
+    }
+
+    /// Authorities that may vouch for the server, in PEM.
+    #[pyo3(signature = (pem))]
+    fn set_tls_ca(&self, pem: Option<Vec<u8>>) -> PyResult<()> {
+        self.change(|all| {
+            all.tls_ca = pem.map(Bytes::from);
+            Ok(())
+        })
+    }
+
+    /// From the next attempt on Python encrypts, or makes the headers of the WebSocket handshake, or neither. It is
+    /// asked through `Spawns`, with this number.
+    fn help_with(&self, client: u64, encrypts: bool, headers: bool) -> PyResult<()> {
+        let helper: Option<Arc<dyn Dialler>> = match encrypts || headers {
+            true => Some(Arc::new(Helper { client, encrypts, headers })),
+            false => None,
+        };
+        self.client.dial_with(helper).map_err(raise)
     }
 
     /// User name (str) and password (bytes or str).
@@ -134,6 +166,8 @@ impl Core {
     /// start(), then waits until the transport of the first attempt is up (true) or the attempt has failed (false; its
     /// error is among the events). Does not wait for the CONNACK: the caller may be the one who sends it.
     fn start_and_wait(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        // The last bytes of a connection that is being left would look like the first ones of the new one.
+        let _ = py.detach(|| self.client.wait_state(State::Stopped, LEAVING));
         let before = self.client.stats();
         self.start()?;
         let deadline = Instant::now() + seconds(timeout);

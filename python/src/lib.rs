@@ -12,6 +12,7 @@ mod info;
 mod message;
 mod pool;
 mod properties;
+mod roads;
 mod tables;
 
 use pyo3::prelude::*;
@@ -25,6 +26,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<info::MQTTMessageInfo>()?;
     module.add_class::<pool::Worker>()?;
     module.add_class::<pool::Spawns>()?;
+    module.add_class::<roads::Question>()?;
     module.add_function(wrap_pyfunction!(pool::after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(client::check_filter, module)?)?;
     tables::export(module)

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use remqtt_core::Pool;
 
 use crate::events::Events;
+use crate::roads::Question;
 
 thread_local! {
     /// What the turn that this thread has just taken is about.
@@ -43,7 +44,23 @@ impl Worker {
     }
 }
 
-/// Iterates over the workers that want a thread. Python keeps one thread that starts the others: on a native thread,
+/// What wants a thread of Python's.
+pub(crate) enum Job {
+    /// Callbacks, for as long as there are some.
+    Worker(remqtt_core::Worker),
+    /// Something on the way to a server.
+    Question(Question),
+}
+
+/// Hands a job to the thread that starts the others.
+pub(crate) fn want(job: Job) {
+    if let Some(wanted) = wanted() {
+        wanted.jobs.lock().push_back(job);
+        wanted.came.notify_one();
+    }
+}
+
+/// Iterates over the jobs that want a thread. Python keeps one thread that starts the others: on a native thread,
 /// `threading.Thread.start` would have native frames below it when the interpreter ends.
 #[pyclass(frozen, module = "remqtt._native")]
 pub(crate) struct Spawns;
@@ -59,24 +76,28 @@ impl Spawns {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> Option<Worker> {
-        let wanted = wanted()?;
-        let worker = py.detach(|| {
-            let mut workers = wanted.workers.lock();
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(wanted) = wanted() else { return Ok(None) };
+        let job = py.detach(|| {
+            let mut jobs = wanted.jobs.lock();
             loop {
-                match workers.pop_front() {
-                    Some(worker) => return worker,
-                    None => wanted.came.wait(&mut workers),
+                match jobs.pop_front() {
+                    Some(job) => return job,
+                    None => wanted.came.wait(&mut jobs),
                 }
             }
         });
-        Some(Worker { worker })
+        let job = match job {
+            Job::Worker(worker) => Bound::new(py, Worker { worker })?.into_any(),
+            Job::Question(question) => Bound::new(py, question)?.into_any(),
+        };
+        Ok(Some(job))
     }
 }
 
-/// Workers without a thread.
+/// Jobs without a thread.
 struct Wanted {
-    workers: Mutex<VecDeque<remqtt_core::Worker>>,
+    jobs: Mutex<VecDeque<Job>>,
     came: Condvar,
 }
 
@@ -86,20 +107,13 @@ const GENERATIONS: usize = 64;
 /// What this process wants; the lock of a parent must not matter to its child.
 fn wanted() -> Option<&'static Wanted> {
     static WANTED: [Wanted; GENERATIONS] =
-        [const { Wanted { workers: Mutex::new(VecDeque::new()), came: Condvar::new() } }; GENERATIONS];
+        [const { Wanted { jobs: Mutex::new(VecDeque::new()), came: Condvar::new() } }; GENERATIONS];
     WANTED.get(remqtt_core::generation())
 }
 
 /// The pool; the core keeps apart what belongs to a parent and to its forks.
 pub(crate) fn pool() -> &'static Pool {
-    static POOL: LazyLock<Pool> = LazyLock::new(|| {
-        Pool::new(|worker| {
-            if let Some(wanted) = wanted() {
-                wanted.workers.lock().push_back(worker);
-                wanted.came.notify_one();
-            }
-        })
-    });
+    static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(|worker| want(Job::Worker(worker))));
     &POOL
 }
 

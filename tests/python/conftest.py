@@ -45,6 +45,17 @@ def free_port() -> int:
         return port
 
 
+#: Every server that was started: those of tests that failed half-way end with the session.
+servers: list[subprocess.Popen[bytes]] = []
+
+
+def pytest_sessionfinish() -> None:
+    for server in servers:
+        if server.poll() is None:
+            server.kill()
+            server.wait()
+
+
 class Broker:
     """A mosquitto that can be killed and started again on the same port."""
 
@@ -69,6 +80,7 @@ class Broker:
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         arguments = [program, "-c", str(self.config)]
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        servers.append(self.process)
         wait_for(self._listens, "mosquitto")
 
     def _listens(self) -> bool:
@@ -93,12 +105,18 @@ class Broker:
 
 
 class Proxy:
-    """Passes bytes on to a server until it is told to cut."""
+    """Passes bytes on to a server until it is told to cut; for a path, from Unix socket to Unix socket."""
 
-    def __init__(self, port: int) -> None:
-        self.server = port
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.listener.getsockname()[1]
+    def __init__(self, server: int | str) -> None:
+        self.server = server
+        if isinstance(server, int):
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.port: int = self.listener.getsockname()[1]
+        else:
+            self.path = server + "-relay"
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(self.path)
+            self.listener.listen()
         self.pairs: list[tuple[socket.socket, socket.socket]] = []
         self.closed = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -110,7 +128,7 @@ class Proxy:
             except OSError:
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self.server))
+                server = self._connect()
             except OSError:
                 client.close()
                 continue
@@ -118,14 +136,23 @@ class Proxy:
             for source, target in ((client, server), (server, client)):
                 threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
 
+    def _connect(self) -> socket.socket:
+        if isinstance(self.server, int):
+            return socket.create_connection(("127.0.0.1", self.server))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.server)
+        return server
+
     @staticmethod
     def _pass_on(source: socket.socket, target: socket.socket) -> None:
+        how = socket.SHUT_WR
         try:
             while data := source.recv(65_536):
                 target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
         except OSError:
-            pass
+            how = socket.SHUT_RDWR  # a reset is the end of both directions
+        with contextlib.suppress(OSError):
+            target.shutdown(how)
 
     def reset(self) -> int:
         """Cuts every connection with an RST towards both sides; how many there were."""
@@ -271,6 +298,14 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
     own.end()
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A certificate authority."""
+    from road_parts import Authority
+
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
 @pytest.fixture
 def peer() -> Iterator[Peer]:
     scripted = Peer()
@@ -292,3 +327,16 @@ def make() -> Iterator[Callable[..., mqtt.Client]]:
     for client in made:
         client.disconnect()
         client.loop_stop()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Shows what the roads to the server have proved."""
+    from road_parts import MATRIX
+
+    columns = ("connect and exchange", "survive 3 resets", "survive a broker restart")
+    if MATRIX:
+        terminalreporter.write_line("| Python | " + " | ".join(columns) + " |")
+        terminalreporter.write_line("|---" * 4 + "|")
+    for road, row in MATRIX.items():
+        cells = (row.get(column, "FAILED") for column in columns)
+        terminalreporter.write_line(f"| {road} | " + " | ".join(cells) + " |")

@@ -205,12 +205,3 @@ def test_paho_names_a_setting_that_cannot_change_now(make: Any, broker: Broker) 
             setattr(client, name, value)
     with pytest.raises(AttributeError):
         client.protocol = 5
-
-
-@pytest.mark.parametrize("name", ["tls_set", "tls_set_context", "ws_set_options", "proxy_set", "connect_srv"])
-def test_what_is_not_there_yet_says_so(make: Any, name: str) -> None:
-    with pytest.raises(NotImplementedError, match="not supported yet"):
-        getattr(make(), name)()
-    for keywords in ({"transport": "websockets"}, {"transport": "unix"}):
-        with pytest.raises(NotImplementedError):
-            mqtt.Client(V2, **keywords)

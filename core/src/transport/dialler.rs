@@ -1,6 +1,7 @@
 //! Connections that the application makes: for a TLS stack, a tunnel or a device that this library does not know.
 
 use std::fmt::Debug;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Socket;
 use std::sync::Arc;
@@ -12,14 +13,45 @@ use tokio::net::UnixStream;
 use super::endpoint::{Endpoint, Place};
 use super::Stream;
 
+/// What a dialler makes of the road to a server; the rest is made by this library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// The whole connection below WebSocket, by `dial`.
+    Connection,
+    /// TLS upon a connection of this library, by `encrypt`.
+    Encryption,
+    /// Nothing but what `headers` gives.
+    Headers,
+}
+
 /// Makes connections in place of this library's sockets, proxies and TLS.
 pub trait Dialler: Debug + Send + Sync {
+    /// Which part of the road it makes.
+    fn part(&self) -> Part {
+        Part::Connection
+    }
+
     /// Returns a connected stream socket (of any family; one end of a socket pair is fine) whose bytes are MQTT, or
     /// WebSocket where the URL says so: with `target.tls` the dialler has to encrypt. Called on a thread that may
     /// block, one call per attempt. An attempt that is over earlier, for example at its timeout, closes what comes
     /// late. The code of an error decides about the next attempt: `ConnectFailed` for what may pass by itself,
     /// `CertificateRefused` for what needs somebody's help.
     fn dial(&self, target: &Target) -> Result<OwnedFd, Error>;
+
+    /// Returns a stream socket as `dial` does, whose bytes travel encrypted on `connection`: a TCP connection to the
+    /// target, perhaps through a proxy. Called in place of `dial` if the part is [`Part::Encryption`], and only for
+    /// URLs that ask for TLS; under the same conditions.
+    fn encrypt(&self, connection: OwnedFd, target: &Target) -> Result<OwnedFd, Error> {
+        let _ = (connection, target);
+        Err(Error::new(ErrorCode::HandshakeFailed, "the application's dialler does not encrypt"))
+    }
+
+    /// Headers for this one WebSocket handshake in place of `ws_headers`, which stay where it gives `None`.
+    fn headers(&self, target: &Target) -> Result<Option<Vec<(String, String)>>, Error> {
+        let _ = target;
+        Ok(None)
+    }
 }
 
 /// Where a dialler shall connect to.
@@ -41,16 +73,58 @@ pub(super) async fn dial(
     endpoint: &Endpoint,
     options: &Options,
 ) -> Result<Stream, Error> {
+    let target = target(endpoint, options);
+    let descriptor = apart(move || dialler.dial(&target)).await?;
+    stream(descriptor).map_err(|error| super::failed(endpoint, &error))
+}
+
+/// Lets the dialler make TLS upon our connection.
+pub(super) async fn encrypt(
+    dialler: Arc<dyn Dialler>,
+    connection: Stream,
+    endpoint: &Endpoint,
+    options: &Options,
+) -> Result<Stream, Error> {
+    let target = target(endpoint, options);
+    let connection: io::Result<OwnedFd> = match connection {
+        Stream::Tcp(socket) => socket.into_std().map(OwnedFd::from),
+        Stream::Unix(socket) => socket.into_std().map(OwnedFd::from),
+        Stream::Tls(_) | Stream::WebSocket(_) => Err(io::ErrorKind::Unsupported.into()),
+    };
+    let connection = connection.map_err(|error| super::failed(endpoint, &error))?;
+    let descriptor = apart(move || dialler.encrypt(connection, &target)).await?;
+    stream(descriptor).map_err(|error| super::failed(endpoint, &error))
+}
+
+/// The headers of the coming handshake.
+pub(super) async fn headers(
+    dialler: Arc<dyn Dialler>,
+    endpoint: &Endpoint,
+    options: &Options,
+) -> Result<Option<Vec<(String, String)>>, Error> {
+    let target = target(endpoint, options);
+    apart(move || dialler.headers(&target)).await
+}
+
+fn target(endpoint: &Endpoint, options: &Options) -> Target {
     let (host, port) = match &endpoint.place {
         Place::Host(host, port) => (host.clone(), *port),
         Place::Service(name) => (name.clone(), 0),
         Place::Socket(path) => (path.display().to_string(), 0),
     };
-    let target = Target { host, port, tls: endpoint.tls, timeout: options.connect_timeout };
-    let dialled = tokio::task::spawn_blocking(move || dialler.dial(&target)).await;
-    let descriptor =
-        dialled.map_err(|_| Error::new(ErrorCode::Panic, "the application's dialler panicked"))??;
+    Target { host, port, tls: endpoint.tls, timeout: options.connect_timeout }
+}
+
+/// Calls the application where it may block.
+async fn apart<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let called = tokio::task::spawn_blocking(call).await;
+    called.map_err(|_| Error::new(ErrorCode::Panic, "the application's dialler panicked"))?
+}
+
+fn stream(descriptor: OwnedFd) -> io::Result<Stream> {
     let socket = Socket::from(descriptor);
-    let stream = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket));
-    stream.map(Stream::Unix).map_err(|error| super::failed(endpoint, &error))
+    socket.set_nonblocking(true)?;
+    UnixStream::from_std(socket).map(Stream::Unix)
 }

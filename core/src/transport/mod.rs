@@ -21,7 +21,7 @@ use std::sync::Arc;
 use remqtt_proto::{Error, ErrorCode, Options};
 use tokio::net::UnixStream;
 
-pub use dialler::{Dialler, Target};
+pub use dialler::{Dialler, Part, Target};
 pub(crate) use endpoint::Endpoint;
 use endpoint::Place;
 use proxy::Proxy;
@@ -44,7 +44,8 @@ impl Garage {
         dialler: Option<Arc<dyn Dialler>>,
     ) -> Result<Road, Error> {
         let endpoint = Endpoint::parse(url)?;
-        if endpoint.tls && dialler.is_none() && !self.tls.as_ref().is_some_and(|tls| tls.serves(options)) {
+        let ours = part(dialler.as_ref()) == Part::Headers;
+        if endpoint.tls && ours && !self.tls.as_ref().is_some_and(|tls| tls.serves(options)) {
             self.tls = Some(Arc::new(tls::Setup::new(options)));
         }
         Ok(Road { endpoint, options: options.clone(), tls: self.tls.clone(), dialler })
@@ -105,25 +106,43 @@ async fn by_records(_: &Road, name: &str) -> Result<Stream, Error> {
 
 async fn connect(road: &Road, endpoint: &Endpoint) -> Result<Stream, Error> {
     let stream = match (&road.dialler, &endpoint.place) {
-        (Some(dialler), _) => dialler::dial(dialler.clone(), endpoint, &road.options).await?,
-        (None, Place::Socket(path)) => {
+        (Some(dialler), _) if dialler.part() == Part::Connection => {
+            dialler::dial(dialler.clone(), endpoint, &road.options).await?
+        }
+        (_, Place::Socket(path)) => {
             let connected = UnixStream::connect(path).await;
             Stream::Unix(connected.map_err(|error| failed(endpoint, &error))?)
         }
-        (None, _) => {
-            let stream = over_ip(road, endpoint).await?;
-            match &road.tls {
-                Some(tls) if endpoint.tls => {
-                    tls.connect(stream, endpoint, &road.options.tls_server_name).await?
-                }
-                _ => stream,
-            }
-        }
+        _ if endpoint.tls => encrypted(road, endpoint, over_ip(road, endpoint).await?).await?,
+        _ => over_ip(road, endpoint).await?,
     };
-    match &endpoint.path {
-        Some(path) => websocket::connect(stream, endpoint, path, &road.options).await,
-        None => Ok(stream),
+    let Some(path) = &endpoint.path else { return Ok(stream) };
+    let fresh = match &road.dialler {
+        Some(dialler) => dialler::headers(dialler.clone(), endpoint, &road.options).await?,
+        None => None,
+    };
+    match fresh {
+        Some(ws_headers) => {
+            let options = Options { ws_headers, ..(*road.options).clone() };
+            websocket::connect(stream, endpoint, path, &options).await
+        }
+        None => websocket::connect(stream, endpoint, path, &road.options).await,
     }
+}
+
+async fn encrypted(road: &Road, endpoint: &Endpoint, stream: Stream) -> Result<Stream, Error> {
+    match (&road.dialler, &road.tls) {
+        (Some(dialler), _) if dialler.part() == Part::Encryption => {
+            dialler::encrypt(dialler.clone(), stream, endpoint, &road.options).await
+        }
+        (_, Some(tls)) => tls.connect(stream, endpoint, &road.options.tls_server_name).await,
+        (_, None) => Err(Error::new(ErrorCode::HandshakeFailed, "TLS was not prepared")),
+    }
+}
+
+/// What the application makes of the road.
+fn part(dialler: Option<&Arc<dyn Dialler>>) -> Part {
+    dialler.map_or(Part::Headers, |dialler| dialler.part())
 }
 
 /// Through the proxy if there is one, else straight.
