@@ -33,7 +33,7 @@ lib: setup
 python: setup
 	@$(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml
 
-test: test-rust test-roads test-languages test-python test-c test-readme
+test: test-rust test-roads test-languages test-matrix test-python test-c test-readme
 test-rust: setup
 	@$(QUIET) test-rust $(CARGO) test --workspace --no-fail-fast
 # What users see of bad certificates, and what a reconnect over TLS costs.
@@ -53,6 +53,10 @@ shims: lib python
 test-languages: shims
 	@$(SHIMS) $(QUIET) test-languages $(CARGO) test -p remqtt-tests --test languages -- --nocapture
 	@sed -n '/^  row/,/^ skip/p; /^not played/p' $(TARGET)/logs/test-languages.log
+# Every road to a real broker in every language, through resets and restarts. The matrix is printed.
+test-matrix: shims
+	@$(SHIMS) $(QUIET) test-matrix $(CARGO) test -p remqtt-tests --test roads -- --nocapture
+	@sed -n '/^road /,/cells green/p' $(TARGET)/logs/test-matrix.log
 test-python: python
 	@$(QUIET) test-python $(PY) -m pytest -q tests/python
 test-c: lib
@@ -74,7 +78,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python shims test test-rust test-roads fuzz test-languages test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: help setup lib python shims test test-rust test-roads fuzz test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release

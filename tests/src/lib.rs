@@ -12,6 +12,7 @@ pub mod model;
 pub mod op;
 pub mod play;
 pub mod random;
+pub mod roads;
 pub mod script;
 mod serve;
 pub mod shim;
