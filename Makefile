@@ -33,7 +33,7 @@ lib: setup
 python: setup
 	@$(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml
 
-test: test-rust test-roads test-languages test-python test-c test-readme
+test: test-rust test-roads test-languages test-matrix test-python test-c test-readme
 test-rust: setup
 	@$(QUIET) test-rust $(CARGO) test --workspace --no-fail-fast
 # What users see of bad certificates, and what a reconnect over TLS costs.
@@ -47,12 +47,18 @@ fuzz:
 	@cd core/fuzz && targets=$$($(CARGO) fuzz list) && for target in $$targets; do \
 	    echo "$$target:"; $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0; done; \
 	    echo "$$(wc -w <<< "$$targets") targets, $(FUZZ_SECONDS) s each: no finding"
-# Every scenario in every language, with the bindings that ship. The table of rows and languages is printed.
-test-languages: lib python
+# Every scenario over every transport in every language, with the bindings that ship. The table is printed, and what
+# is not played.
+SHIMS = REMQTT_SHIM_C=$(TARGET)/c/shim REMQTT_SHIM_PYTHON='$(PY) $(CURDIR)/tests/shims/shim.py'
+shims: lib python
 	@$(QUIET) build-shim $(MAKE) -C tests/c $(TARGET)/c/shim
-	@REMQTT_SHIM_C=$(TARGET)/c/shim REMQTT_SHIM_PYTHON='$(PY) $(CURDIR)/tests/shims/shim.py' \
-	    $(QUIET) test-languages $(CARGO) test -p remqtt-tests --test languages -- --nocapture
-	@sed -n '/^  row/,/^ skip/p' $(TARGET)/logs/test-languages.log
+test-languages: shims
+	@$(SHIMS) $(QUIET) test-languages $(CARGO) test -p remqtt-tests --test languages -- --nocapture
+	@sed -n '/^  row/,/^ skip/p; /^not played/p' $(TARGET)/logs/test-languages.log
+# Every road to a real broker in every language, through resets and restarts. The matrix is printed.
+test-matrix: shims
+	@$(SHIMS) $(QUIET) test-matrix $(CARGO) test -p remqtt-tests --test roads -- --nocapture
+	@sed -n '/^road /,/cells green/p' $(TARGET)/logs/test-matrix.log
 test-python: python
 	@$(QUIET) test-python $(PY) -m pytest -q tests/python
 	@grep '^|' $(TARGET)/logs/test-python.log
@@ -75,7 +81,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python test test-rust test-roads fuzz test-languages test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: help setup lib python shims test test-rust test-roads fuzz test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release

@@ -35,7 +35,7 @@ pub(crate) struct Callbacks {
 ///
 /// # Safety
 /// `config` is NULL or alive and used by this thread only.
-unsafe fn change(
+pub(crate) unsafe fn change(
     config: *mut remqtt_config,
     how: impl FnOnce(&mut remqtt_config) -> Result<(), Error>,
 ) -> remqtt_status {

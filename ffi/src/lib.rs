@@ -25,3 +25,4 @@ pub mod props;
 pub mod report;
 pub mod sized;
 pub mod status;
+pub mod transport;

@@ -7,12 +7,13 @@
 use std::path::{Path, PathBuf};
 
 /// Their order is the order of the header.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "status",
     "arguments",
     "props",
     "callbacks",
     "config",
+    "transport",
     "client",
     "lifecycle",
     "operations",

@@ -57,7 +57,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 1
+#define REMQTT_ABI_VERSION 13
 
 /**
  * Kind of a property's value: no such property.
@@ -1173,6 +1173,35 @@ remqtt_status remqtt_config_on_store(remqtt_config *config,
                                      remqtt_store_fn function,
                                      void *user,
                                      remqtt_drop_fn drop);
+
+/**
+ * Sets the authorities that may vouch for the server: certificates in PEM, or one in DER. They count beside those of
+ * `tls_ca_file` and `tls_ca_path`, and like these in place of the system's. A `ptr` of NULL takes them away. What is
+ * wrong with them is told by the first attempt to connect.
+ */
+remqtt_status remqtt_config_set_tls_ca(remqtt_config *config,
+                                       remqtt_bytes certificates);
+
+/**
+ * Sets our certificate, for servers that ask for one: in PEM with its chain, or one in DER, in place of
+ * `tls_cert_file`. A `ptr` of NULL takes it away.
+ */
+remqtt_status remqtt_config_set_tls_cert(remqtt_config *config, remqtt_bytes certificate);
+
+/**
+ * Sets the private key of our certificate, PEM or DER, in place of `tls_key_file`; an encrypted one is opened with
+ * `tls_key_password`. Never shown or logged. A `ptr` of NULL takes it away.
+ */
+remqtt_status remqtt_config_set_tls_key(remqtt_config *config,
+                                        remqtt_bytes key);
+
+/**
+ * Adds a header to the WebSocket handshake. The headers of a name that were added replace the default ones of that
+ * name, such as Host or Origin. What the handshake cannot do without is refused by remqtt_client_new.
+ */
+remqtt_status remqtt_config_add_ws_header(remqtt_config *config,
+                                          remqtt_str name,
+                                          remqtt_str value);
 
 /**
  * Makes a client and stores the first reference to it in `out` (NULL on failure). Does no input or output; the

@@ -423,6 +423,26 @@ public:
         return detail::status(
             remqtt_config_set_credentials(raw_.get(), detail::str(user), detail::bytes(password)));
     }
+    /// Authorities that may vouch for the server, PEM or DER.
+    Status tls_ca(std::string_view certificates)
+    {
+        return detail::status(remqtt_config_set_tls_ca(raw_.get(), detail::bytes(certificates)));
+    }
+    /// Our certificate and its chain, PEM or DER, for servers that ask for one.
+    Status tls_cert(std::string_view certificate)
+    {
+        return detail::status(remqtt_config_set_tls_cert(raw_.get(), detail::bytes(certificate)));
+    }
+    /// The private key of our certificate, PEM or DER.
+    Status tls_key(std::string_view key)
+    {
+        return detail::status(remqtt_config_set_tls_key(raw_.get(), detail::bytes(key)));
+    }
+    /// A header of the WebSocket handshake.
+    Status ws_header(std::string_view name, std::string_view value)
+    {
+        return detail::status(remqtt_config_add_ws_header(raw_.get(), detail::str(name), detail::str(value)));
+    }
     Status session(bool clean_start, std::chrono::seconds expiry)
     {
         auto seconds = static_cast<uint32_t>(expiry.count());

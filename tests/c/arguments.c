@@ -30,6 +30,10 @@ TEST(null_handles_of_config_and_props_are_refused)
     NULL_STATUS(remqtt_config_set_reconnect(NULL, 0, 0));
     NULL_STATUS(remqtt_config_set_will(NULL, no_text, no_bytes, 0, 0, NULL));
     NULL_STATUS(remqtt_config_set_connect_props(NULL, NULL));
+    NULL_STATUS(remqtt_config_set_tls_ca(NULL, no_bytes));
+    NULL_STATUS(remqtt_config_set_tls_cert(NULL, no_bytes));
+    NULL_STATUS(remqtt_config_set_tls_key(NULL, no_bytes));
+    NULL_STATUS(remqtt_config_add_ws_header(NULL, no_text, no_text));
     NULL_STATUS(remqtt_config_on_state(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_message(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_recovered(NULL, NULL, NULL, NULL));
@@ -98,6 +102,11 @@ TEST(null_arguments_beside_a_handle_are_refused)
     NULL_STATUS(remqtt_config_set_client_id(config, NULL, 3));
     NULL_STATUS(remqtt_config_set_credentials(config, bad_text, no_bytes));
     NULL_STATUS(remqtt_config_set_credentials(config, no_text, bad_bytes));
+    NULL_STATUS(remqtt_config_set_tls_ca(config, bad_bytes));
+    NULL_STATUS(remqtt_config_set_tls_cert(config, bad_bytes));
+    NULL_STATUS(remqtt_config_set_tls_key(config, bad_bytes));
+    NULL_STATUS(remqtt_config_add_ws_header(config, bad_text, no_text));
+    NULL_STATUS(remqtt_config_add_ws_header(config, no_text, bad_text));
     NULL_STATUS(remqtt_client_publish(client, bad_text, no_bytes, NULL, NULL));
     NULL_STATUS(remqtt_client_publish(client, remqtt_str_of("a"), bad_bytes, NULL, NULL));
     NULL_STATUS(remqtt_client_subscribe(client, NULL, 1, NULL, NULL, NULL, NULL, NULL));
@@ -249,6 +258,57 @@ TEST(bad_options_are_refused_with_words)
     CHECK(remqtt_client_new(config, &client) != REMQTT_OK && client == NULL);
     CHECK(remqtt_last_error(text, sizeof text) > 0 && strstr(text, "gopher"));
     remqtt_config_free(config);
+}
+
+static void refused_header(const char *name, const char *value)
+{
+    char text[256];
+    remqtt_config *config = config_for(1);
+    remqtt_client *client = NULL;
+    CHECK_OK(remqtt_config_add_ws_header(config, remqtt_str_of("X-Fine"), remqtt_str_of("")));
+    CHECK_OK(remqtt_config_add_ws_header(config, remqtt_str_of(name), remqtt_str_of(value)));
+    CHECK_STATUS(remqtt_client_new(config, &client), REMQTT_E_INVALID_OPTION);
+    CHECK(remqtt_last_error(text, sizeof text) > 0 && strstr(text, "ws_headers") && !strstr(text, "hush"));
+    remqtt_config_free(config);
+}
+
+TEST(headers_that_break_the_websocket_handshake_are_refused_without_their_values)
+{
+    const remqtt_str no_utf8 = { "\xC3\x28", 2 };
+    remqtt_config *config = remqtt_config_new();
+    NULL_STATUS(remqtt_config_add_ws_header(config, no_utf8, no_text));
+    NULL_STATUS(remqtt_config_add_ws_header(config, no_text, no_utf8));
+    remqtt_config_free(config);
+    refused_header("", "hush");
+    refused_header("no name", "hush");
+    refused_header("Upgrade", "hush");
+    refused_header("X-Two", "hush\r\nX-Lines: hush");
+}
+
+TEST(options_of_the_road_are_refused_with_words_and_without_secrets)
+{
+    const char *const wrong[][3] = {
+        { "tls_min_version", "1.1", "stunnel" }, { "tls_psk_identity", "me", "stunnel" },
+        { "bind_port", "65536", "integer" },      { "tls_insecure_skip_hostname", "perhaps", "boolean" },
+    };
+    const char *const late[][2] = { { "proxy", "ftp://hush@host" }, { "proxy", "http://hush:hush@host/path" },
+                                    { "bind_address", "here" },     { "dns_servers", "there:x" },
+                                    { "tls_ciphers", "HIGH" } };
+    char text[512];
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        remqtt_config *config = remqtt_config_new();
+        CHECK_STATUS(remqtt_config_set(config, wrong[i][0], wrong[i][1]), REMQTT_E_INVALID_OPTION);
+        CHECK(remqtt_last_error(text, sizeof text) > 0 && strstr(text, wrong[i][2]));
+        remqtt_config_free(config);
+    }
+    for (size_t i = 0; i < sizeof late / sizeof *late; i++) {
+        remqtt_config *config = config_for(1);
+        remqtt_client *client = NULL;
+        CHECK_OK(remqtt_config_set(config, late[i][0], late[i][1]));
+        CHECK_STATUS(remqtt_client_new(config, &client), REMQTT_E_INVALID_OPTION);
+        CHECK(remqtt_last_error(text, sizeof text) > 0 && strstr(text, late[i][0]) && !strstr(text, "hush"));
+        remqtt_config_free(config);
+    }
 }
 
 TEST(properties_come_back_as_they_went_in)

@@ -59,6 +59,21 @@ TEST(a_failure_carries_its_words)
     CHECK(thrown);
 }
 
+TEST(what_belongs_to_the_road_is_handed_over)
+{
+    remqtt::Config config;
+    config.server("wss://127.0.0.1:1/mqtt").value();
+    config.tls_ca(std::string_view("\x30\x00", 2)).value();
+    config.tls_cert("certificate").value();
+    config.tls_key("key").value();
+    config.ws_header("X-Key", "value").value();
+    CHECK(bool(config.client()));
+    config.ws_header("Upgrade", "value").value();
+    auto refused = config.client();
+    CHECK(!refused && refused.error().status == REMQTT_E_INVALID_OPTION);
+    CHECK(refused.error().text.find("Upgrade") != std::string::npos);
+}
+
 TEST(a_publish_gives_a_future_of_its_outcome)
 {
     Scene scene;

@@ -132,9 +132,9 @@ class Shim:
         client = self.client
         if not client._host and self.servers:
             address = urlsplit(self.servers[0])
-            client._aim(
-                address.hostname or "", address.port or 1883, int(self.options["keepalive"]), "", 0, 3, None
-            )
+            # A Unix socket has neither host nor port; what counts are the URLs.
+            host, port = address.hostname or "localhost", address.port or 1883
+            client._aim(host, port, int(self.options["keepalive"]), "", 0, 3, None)
             client._servers = self.servers
             client._apply()
         client._core.start()

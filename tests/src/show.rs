@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::conductor::Conductor;
+use crate::line::Transport;
 use crate::play::{play, CutAt, Report};
 use crate::script::{Run, Scenario};
 use crate::world::World;
@@ -20,8 +21,8 @@ pub struct Tally {
     pub passed: BTreeMap<u32, usize>,
     /// Runs that were played.
     pub played: usize,
-    /// Scenarios that were not played, with their reasons.
-    pub skipped: BTreeSet<String>,
+    /// Reasons, and scenarios that were not played for them.
+    pub skipped: BTreeSet<(String, String)>,
     /// Failures, with what led to them.
     pub failures: Vec<String>,
 }
@@ -33,15 +34,15 @@ pub fn scenarios() -> Result<Vec<Scenario>, String> {
 
 /// Plays everything in the simulator, literally.
 pub fn simulate(scenarios: &[Scenario]) -> Tally {
-    on_stage(scenarios, "sim", |run| play(run, &mut World::new(SEED), None))
+    on_stage(scenarios, &["sim"], |run| play(run, &mut World::new(SEED), None))
 }
 
 /// Plays everything in the simulator with the link cut at every byte of either stream.
 pub fn cut_everywhere(scenarios: &[Scenario]) -> Tally {
     let mut tally = Tally::default();
-    for scenario in scenarios.iter().filter(|scenario| scenario.skipped_on("sim").is_none()) {
+    for scenario in scenarios.iter().filter(|scenario| scenario.skipped_on(&["sim"]).is_none()) {
         if let Some(reason) = &scenario.no_cuts {
-            tally.skipped.insert(format!("{}: {reason}", scenario.name));
+            tally.skipped.insert((reason.clone(), scenario.name.clone()));
             continue;
         }
         for run in &scenario.runs {
@@ -74,9 +75,9 @@ pub fn cut_everywhere(scenarios: &[Scenario]) -> Tally {
 /// Plays everything in the simulator with a store, and lets the process die after every change that it writes.
 pub fn die_everywhere(scenarios: &[Scenario]) -> Tally {
     let mut tally = Tally::default();
-    for scenario in scenarios.iter().filter(|scenario| scenario.skipped_on("sim").is_none()) {
+    for scenario in scenarios.iter().filter(|scenario| scenario.skipped_on(&["sim"]).is_none()) {
         if let Some(reason) = scenario.no_cuts.as_ref() {
-            tally.skipped.insert(format!("{}: {reason}", scenario.name));
+            tally.skipped.insert((reason.clone(), scenario.name.clone()));
             continue;
         }
         for run in &scenario.runs {
@@ -107,10 +108,10 @@ pub fn die_everywhere(scenarios: &[Scenario]) -> Tally {
     tally
 }
 
-/// Plays everything over TCP against the shim of a language. Several at once: most of the time is waiting.
-pub fn conduct(scenarios: &[Scenario], language: &str, shim: &str) -> Tally {
-    on_stage(scenarios, language, |run| {
-        let mut stage = match Conductor::start(shim) {
+/// Plays everything over a transport against the shim of a language. Several at once: most of the time is waiting.
+pub fn conduct(scenarios: &[Scenario], language: &str, shim: &str, transport: &Transport) -> Tally {
+    on_stage(scenarios, &["net", language, transport.name()], |run| {
+        let mut stage = match Conductor::start(shim, transport) {
             Ok(stage) => stage,
             Err(error) => return Report { failure: Some(error), ..Report::default() },
         };
@@ -125,7 +126,7 @@ pub fn conduct(scenarios: &[Scenario], language: &str, shim: &str) -> Tally {
     })
 }
 
-fn on_stage(scenarios: &[Scenario], stage: &str, perform: impl Fn(&Run) -> Report + Sync) -> Tally {
+fn on_stage(scenarios: &[Scenario], stage: &[&str], perform: impl Fn(&Run) -> Report + Sync) -> Tally {
     let tally = Mutex::new(Tally::default());
     let next = AtomicUsize::new(0);
     let worker = || {
@@ -139,10 +140,10 @@ fn on_stage(scenarios: &[Scenario], stage: &str, perform: impl Fn(&Run) -> Repor
     tally.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn play_all(scenario: &Scenario, stage: &str, perform: impl Fn(&Run) -> Report, tally: &Mutex<Tally>) {
+fn play_all(scenario: &Scenario, stage: &[&str], perform: impl Fn(&Run) -> Report, tally: &Mutex<Tally>) {
     let tally = || tally.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(reason) = scenario.skipped_on(stage) {
-        tally().skipped.insert(format!("{}: {reason}", scenario.name));
+        tally().skipped.insert((reason.to_owned(), scenario.name.clone()));
         return;
     }
     for run in &scenario.runs {
@@ -150,7 +151,7 @@ fn play_all(scenario: &Scenario, stage: &str, perform: impl Fn(&Run) -> Report, 
         let mut tally = tally();
         match &report.failure {
             Some(failure) if failure.contains("LACKS") => {
-                tally.skipped.insert(format!("{}: the shim {failure}", scenario.name));
+                tally.skipped.insert((format!("the shim {failure}"), scenario.name.clone()));
             }
             failure => {
                 tally.played += 1;
@@ -159,7 +160,7 @@ fn play_all(scenario: &Scenario, stage: &str, perform: impl Fn(&Run) -> Report, 
                     *tally.passed.entry(*row).or_default() += usize::from(failure.is_none());
                 }
                 if failure.is_some() {
-                    tally.failures.push(shown(scenario, run, stage, &report));
+                    tally.failures.push(shown(scenario, run, &stage.join(" "), &report));
                 }
             }
         }
@@ -173,19 +174,19 @@ fn shown(scenario: &Scenario, run: &Run, how: &str, report: &Report) -> String {
     format!("{} [{}] {how}\n  {failure}\n    {trace}\n", scenario.name, run.variant)
 }
 
-/// Rows by stages: how many runs passed.
-pub fn table(tallies: &[(&str, &Tally)]) -> String {
+/// Rows by stages: how many runs passed. Below it what was not played where, and why.
+pub fn table(tallies: &[(String, Tally)]) -> String {
     let rows: BTreeSet<u32> = tallies.iter().flat_map(|(_, tally)| tally.passed.keys().copied()).collect();
     let mut text = format!("{:>5}", "row");
     for (stage, _) in tallies {
-        text += &format!(" {stage:>8}");
+        text += &format!(" {stage:>10}");
     }
     for row in rows {
         let name = if row == 0 { "other".to_string() } else { row.to_string() };
         text += &format!("\n{name:>5}");
         for (_, tally) in tallies {
             let count = tally.passed.get(&row).map_or("-".to_string(), usize::to_string);
-            text += &format!(" {count:>8}");
+            text += &format!(" {count:>10}");
         }
     }
     for (what, count) in [
@@ -195,13 +196,33 @@ pub fn table(tallies: &[(&str, &Tally)]) -> String {
     ] {
         text += &format!("\n{what:>5}");
         for (_, tally) in tallies {
-            text += &format!(" {:>8}", count(tally));
+            text += &format!(" {:>10}", count(tally));
         }
     }
+    text + &omissions(tallies)
+}
+
+/// A line for each reason, with the stages that it holds for.
+fn omissions(tallies: &[(String, Tally)]) -> String {
+    let mut stages: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for (stage, tally) in tallies {
-        for skipped in &tally.skipped {
-            text += &format!("\n{stage} skips {skipped}");
+        for (reason, name) in &tally.skipped {
+            stages.entry((reason, name)).or_default().push(stage);
         }
     }
-    text
+    let networks: Vec<&str> =
+        tallies.iter().map(|(stage, _)| stage.as_str()).filter(|stage| *stage != "sim").collect();
+    let mut lines: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
+    for ((reason, name), stages) in stages {
+        let place = match stages.len() {
+            count if count == tallies.len() => "anywhere".into(),
+            _ if stages == networks => "on any network".into(),
+            _ => stages.join(" "),
+        };
+        lines.entry((place, reason)).or_default().push(name);
+    }
+    let shown = |((place, reason), names): (&(String, &str), &Vec<&str>)| {
+        format!("\nnot played {place}: {reason}: {}", names.join(", "))
+    };
+    lines.iter().map(shown).collect()
 }

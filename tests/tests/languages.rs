@@ -1,23 +1,23 @@
-//! Every scenario over real TCP, in every language whose shim is there.
-//!
-//! Rust always; C and Python when `REMQTT_SHIM_C` and `REMQTT_SHIM_PYTHON` give the commands that start their shims,
-//! as `make test` does.
+//! Every scenario over a real network, plain, behind TLS and behind WebSocket, in every language whose shim is there.
 
+use remqtt_tests::line::Transport;
+use remqtt_tests::shim::shims;
 use remqtt_tests::show::{conduct, scenarios, simulate, table, Tally};
 
 #[test]
-fn every_scenario_plays_over_tcp_in_every_language() {
+fn every_scenario_plays_over_every_transport_in_every_language() {
     let scenarios = scenarios().expect("scenarios can be read");
-    let mut tallies: Vec<(&str, Tally)> = vec![("sim", simulate(&scenarios))];
-    tallies.push(("rust", conduct(&scenarios, "rust", env!("CARGO_BIN_EXE_shim"))));
-    for (language, variable) in [("c", "REMQTT_SHIM_C"), ("python", "REMQTT_SHIM_PYTHON")] {
-        match std::env::var(variable) {
-            Ok(shim) => tallies.push((language, conduct(&scenarios, language, &shim))),
-            Err(_) => println!("{language} is not played: {variable} is not set"),
+    let transports = Transport::all().expect("a certificate can be made");
+    let mut tallies: Vec<(String, Tally)> = vec![("sim".into(), simulate(&scenarios))];
+    for transport in &transports {
+        for (language, shim) in shims(env!("CARGO_BIN_EXE_shim")) {
+            let begin = std::time::Instant::now();
+            let tally = conduct(&scenarios, language, &shim, transport);
+            println!("{language} over {}: {:.1} s", transport.name(), begin.elapsed().as_secs_f64());
+            tallies.push((format!("{language}-{}", transport.name()), tally));
         }
     }
-    let shown: Vec<(&str, &Tally)> = tallies.iter().map(|(language, tally)| (*language, tally)).collect();
-    println!("{}", table(&shown));
+    println!("{}", table(&tallies));
     let failures: Vec<&str> =
         tallies.iter().flat_map(|(_, tally)| tally.failures.iter().map(String::as_str)).collect();
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));

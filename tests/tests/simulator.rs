@@ -6,8 +6,9 @@ use remqtt_tests::show::{cut_everywhere, die_everywhere, scenarios, simulate, ta
 fn every_scenario_plays_literally() {
     let scenarios = scenarios().expect("scenarios can be read");
     let tally = simulate(&scenarios);
-    println!("{}", table(&[("sim", &tally)]));
-    assert!(tally.failures.is_empty(), "{}", tally.failures.join("\n"));
+    let failures = tally.failures.join("\n");
+    println!("{}", table(&[("sim".into(), tally)]));
+    assert!(failures.is_empty(), "{failures}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! Plays the scenarios: `conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--only PART]`.
+//! Plays the scenarios: `conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--over TRANSPORT] [--only PART]`.
 //!
-//! NAME is the language (`rust`, `c`, `python`), COMMAND starts its shim; PART is a part of a scenario's name.
+//! NAME is the language (`rust`, `c`, `python`), COMMAND starts its shim; TRANSPORT is `tcp` (the default), `tls` or
+//! `ws`; PART is a part of a scenario's name.
 
+use remqtt_tests::line::Transport;
 use remqtt_tests::show::{conduct, cut_everywhere, scenarios, simulate, table, Tally};
 
 fn main() {
@@ -18,12 +20,14 @@ fn main() {
 fn perform() -> Result<bool, String> {
     let mut scenarios = scenarios()?;
     let mut stages: Vec<(String, Option<String>)> = Vec::new();
+    let mut over = "tcp".to_owned();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--sim" => stages.push(("sim".into(), None)),
             "--cuts" => stages.push(("cuts".into(), None)),
+            "--over" => over = value()?,
             "--only" => {
                 let part = value()?;
                 scenarios.retain(|scenario| scenario.name.contains(&part));
@@ -33,24 +37,28 @@ fn perform() -> Result<bool, String> {
                 let (name, command) = value.split_once('=').ok_or("--shim NAME=COMMAND")?;
                 stages.push((name.to_string(), Some(command.to_string())));
             }
-            _ => return Err("conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--only PART]".into()),
+            _ => {
+                return Err(
+                    "conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--over TRANSPORT] [--only PART]"
+                        .into(),
+                )
+            }
         }
     }
-    let tallies: Vec<(&str, Tally)> = stages
-        .iter()
-        .map(|(stage, shim)| {
-            let tally = match (stage.as_str(), shim) {
-                (_, Some(shim)) => conduct(&scenarios, stage, shim),
-                ("sim", None) => simulate(&scenarios),
-                _ => cut_everywhere(&scenarios),
-            };
-            (stage.as_str(), tally)
-        })
-        .collect();
-    let shown: Vec<(&str, &Tally)> = tallies.iter().map(|(stage, tally)| (*stage, tally)).collect();
-    for failure in shown.iter().flat_map(|(_, tally)| &tally.failures) {
+    let transports = Transport::all()?;
+    let transport = transports.iter().find(|known| known.name() == over).ok_or("tcp, tls or ws")?;
+    let mut tallies: Vec<(String, Tally)> = Vec::new();
+    for (stage, shim) in stages {
+        let tally = match (stage.as_str(), shim) {
+            (_, Some(shim)) => conduct(&scenarios, &stage, &shim, transport),
+            ("sim", None) => simulate(&scenarios),
+            _ => cut_everywhere(&scenarios),
+        };
+        tallies.push((stage, tally));
+    }
+    for failure in tallies.iter().flat_map(|(_, tally)| &tally.failures) {
         println!("{failure}");
     }
-    println!("{}", table(&shown));
+    println!("{}", table(&tallies));
     Ok(tallies.iter().all(|(_, tally)| tally.failures.is_empty()))
 }

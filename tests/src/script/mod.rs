@@ -116,11 +116,10 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Why the scenario is not played on this stage (`sim`, `rust`, `c`, `python`, ...), if it is not.
-    pub fn skipped_on(&self, stage: &str) -> Option<&str> {
-        let named = |limit: &Limit| {
-            limit.stages.iter().any(|have| have == stage || (have == "tcp" && stage != "sim"))
-        };
+    /// Why the scenario is not played on the stage that has these names (`["sim"]`, `["net", "rust", "tls"]`, ...), if
+    /// it is not.
+    pub fn skipped_on(&self, stage: &[&str]) -> Option<&str> {
+        let named = |limit: &Limit| limit.stages.iter().any(|have| stage.contains(&have.as_str()));
         self.limits.iter().find(|limit| limit.only != named(limit)).map(|limit| limit.reason.as_str())
     }
 }
