@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode};
 use crate::event::{Event, Message, Outcome};
 use crate::lifecycle::End;
 use crate::link::{Answer, LinkPhase, ANSWERS_LIMIT};
-use crate::session::{Arrival, Phase, Place, Release, Request, RequestKind};
+use crate::session::{fingerprint, Arrival, Phase, Place, Release, Request, RequestKind};
 use crate::time::Instant;
 use crate::timeline::Mark;
 use crate::transmit::write_answer;
@@ -103,7 +103,8 @@ impl Engine {
         let Some(identifier) = identifier else {
             return self.deliver(publish, dup, None);
         };
-        match self.session.inbound.arrive(identifier, publish.qos, dup) {
+        let fingerprint = fingerprint(&publish);
+        match self.session.inbound.arrive(identifier, publish.qos, dup, fingerprint) {
             Arrival::Deliver(delivery) => {
                 // Brokers have been seen to exceed it; leaving them would only make them send it all again.
                 let over = self.session.inbound.len() > receive_maximum;

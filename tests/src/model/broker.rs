@@ -23,8 +23,6 @@ pub(super) struct Broker {
     delivered: Vec<Key>,
     /// Refused once and accepted later: out of order for a reason.
     refused: HashSet<Key>,
-    /// The session began with a CONNACK that has not arrived.
-    unseen: bool,
     outbound: Vec<Outgoing>,
     finished: Vec<Outgoing>,
 }
@@ -36,9 +34,6 @@ struct Outgoing {
     qos: u8,
     key: Key,
     released: bool,
-    /// Sent again, with DUP, in a session whose beginning the client has not seen: MQTT gives it no way to tell this
-    /// message from an older one that it holds under the same identifier.
-    blurred: bool,
 }
 
 impl Broker {
@@ -53,7 +48,6 @@ impl Broker {
             inbound: BTreeMap::new(),
             delivered: Vec::new(),
             refused: HashSet::new(),
-            unseen: false,
             outbound: Vec::new(),
             finished: Vec::new(),
         }
@@ -159,7 +153,6 @@ impl Broker {
                 if packet.number("sp") == 0 {
                     self.inbound.clear();
                     self.outbound.clear();
-                    self.unseen = true;
                 }
                 (self.connected, self.session) = (true, true);
                 if let Some(maximum) = packet.find("receive_maximum") {
@@ -169,11 +162,7 @@ impl Broker {
             Kind::Publish if packet.number("qos") > 0 && !self.outbound.iter().any(|out| out.id == id) => {
                 let key = (packet.bytes("topic").to_vec(), packet.bytes("payload").to_vec());
                 let qos = packet.number("qos") as u8;
-                self.outbound.push(Outgoing { id, qos, key, released: false, blurred: false });
-            }
-            Kind::Publish => {
-                let unseen = self.unseen;
-                self.outbound.iter_mut().filter(|out| out.id == id).for_each(|out| out.blurred |= unseen);
+                self.outbound.push(Outgoing { id, qos, key, released: false });
             }
             Kind::Pubrel => {
                 self.outbound.iter_mut().filter(|out| out.id == id).for_each(|out| out.released = true);
@@ -189,13 +178,6 @@ impl Broker {
         }
     }
 
-    /// The client has the whole packet.
-    pub(super) fn arrived(&mut self, packet: &Packet) {
-        if packet.kind == Kind::Connack && packet.number("sp") == 0 {
-            self.unseen = false;
-        }
-    }
-
     /// The client has answered this QoS 2 message with PUBREC.
     pub(super) fn is_released(&self, key: &Key) -> bool {
         self.outbound.iter().any(|out| out.qos == 2 && out.released && out.key == *key)
@@ -207,8 +189,7 @@ impl Broker {
     }
 
     pub(super) fn unacknowledged(&self, seen: &HashMap<Key, u32>) -> Vec<u16> {
-        // A blurred one looks like a message that the application has under the same identifier.
-        let waits = |out: &&Outgoing| !out.released && (out.blurred || seen.contains_key(&out.key));
+        let waits = |out: &&Outgoing| !out.released && seen.contains_key(&out.key);
         self.outbound.iter().filter(waits).map(|out| out.id).collect()
     }
 
@@ -232,7 +213,7 @@ impl Broker {
         for out in &self.finished {
             let times = seen.get(&out.key).copied().unwrap_or(0);
             let payload = String::from_utf8_lossy(&out.key.1);
-            if times == 0 && !out.blurred {
+            if times == 0 {
                 return Err(format!("{payload:?} was acknowledged and never reached the application"));
             }
             if out.qos == 2 && most.is_some_and(|most| times > most) {

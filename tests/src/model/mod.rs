@@ -199,7 +199,6 @@ impl Model {
 
     /// The client has the whole packet.
     pub fn arrived(&mut self, packet: &Packet) {
-        self.broker.arrived(packet);
         if let Some(monitor) = &mut self.monitor {
             monitor.arrived(packet);
         }

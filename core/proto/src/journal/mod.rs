@@ -26,7 +26,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::command::Ticket;
-use crate::session::{Item, Phase, Place};
+use crate::session::{Fingerprint, Item, Phase, Place};
 use crate::time::Instant;
 use crate::wire::{Properties, Subscription, Version};
 
@@ -134,7 +134,7 @@ impl Journal {
     }
 
     /// The application has finished with a QoS 2 message, or its identifier is free again.
-    pub(crate) fn received(&mut self, packet_identifier: u16, taken: bool) -> Lsn {
+    pub(crate) fn received(&mut self, packet_identifier: u16, taken: Option<Fingerprint>) -> Lsn {
         self.note(|_| row::received(packet_identifier, taken))
     }
 

@@ -6,7 +6,7 @@
 //! | `T` | tickets up to this one may have been used | likewise |
 //! | `P` place | ticket, expiry, version, PUBLISH | a publish of QoS 1 or 2 is accepted and not complete |
 //! | `F` place | packet identifier, released or not | it is in flight |
-//! | `R` packet identifier | nothing | a QoS 2 message is done with and its PUBREL has not come |
+//! | `R` packet identifier | fingerprint of the message | a QoS 2 message is done with and its PUBREL has not come |
 //! | `W` filter | order, options, properties | a filter is wanted |
 //!
 //! Numbers are big-endian, so that the rows of a kind lie in their order. A row that cannot be read is damage: it is
@@ -19,7 +19,7 @@ use bytestring::ByteString;
 
 use super::Change;
 use crate::command::Ticket;
-use crate::session::{Item, Phase, Place};
+use crate::session::{Fingerprint, Item, Phase, Place};
 use crate::wire::{
     self, check_filter, put_properties, read_properties, Cursor, Packet, Properties, PropertyOwner, Publish,
     QoS, Subscription, Version, Violation, PACKET_SIZE_LIMIT,
@@ -71,8 +71,9 @@ pub(super) fn flight(place: Place, phase: Phase) -> Change {
     change(b'F', &place.to_be_bytes(), value)
 }
 
-pub(super) fn received(packet_identifier: u16, taken: bool) -> Change {
-    change(b'R', &packet_identifier.to_be_bytes(), taken.then(BytesMut::new))
+pub(super) fn received(packet_identifier: u16, taken: Option<Fingerprint>) -> Change {
+    let value = taken.map(|fingerprint| BytesMut::from(&fingerprint.to_be_bytes()[..]));
+    change(b'R', &packet_identifier.to_be_bytes(), value)
 }
 
 pub(super) fn wanted(filter: &ByteString, wanted: Option<(u64, &Subscription, &Properties)>) -> Change {
@@ -117,7 +118,7 @@ pub struct Recovery {
     flights: BTreeMap<Place, Phase>,
     /// Flights whose message was completed and removed, and the process died before they were.
     pub(crate) landed: Vec<Place>,
-    pub(crate) received: BTreeSet<u16>,
+    pub(crate) received: BTreeMap<u16, Fingerprint>,
     pub(crate) wanted: Vec<StoredSubscription>,
     damage: Vec<String>,
     damaged: usize,
@@ -205,8 +206,10 @@ impl Recovery {
                 self.flights.insert(place, read_flight(cursor)?);
             }
             b'R' => {
-                self.received.insert(name.packet_identifier()?);
+                let (identifier, fingerprint) = (name.packet_identifier()?, cursor.eight_byte()?);
                 name.finish()?;
+                cursor.finish()?;
+                self.received.insert(identifier, fingerprint);
             }
             b'W' => self.wanted.push(read_wanted(name, cursor)?),
             _ => return Err(Violation::malformed("there is no such kind")),

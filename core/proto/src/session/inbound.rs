@@ -17,7 +17,25 @@ use std::collections::BTreeMap;
 
 use crate::command::Delivery;
 use crate::journal::{Journal, Lsn};
-use crate::wire::QoS;
+use crate::wire::{Publish, QoS};
+
+/// Tells messages apart where an identifier alone cannot. Different messages may have the same one, very rarely.
+pub(crate) type Fingerprint = u64;
+
+/// Of topic and payload: these are the same at a redelivery, while properties may count down.
+pub(crate) fn fingerprint(publish: &Publish) -> Fingerprint {
+    // Not against an attacker: whoever can forge messages needs no collision. So quick is enough.
+    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    let mut sum = publish.topic.len() as u64;
+    for bytes in [publish.topic.as_bytes(), &publish.payload] {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            sum = mix(sum, word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        }
+        sum = words.remainder().iter().fold(mix(sum, 0xFF), |sum, byte| mix(sum, u64::from(*byte)));
+    }
+    sum
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -38,6 +56,7 @@ struct Entry {
     /// The server may have begun a new session unseen since it sent this message, and know nothing of it. Lasts over
     /// any number of links, until the server sends the message again.
     doubtful: bool,
+    fingerprint: Fingerprint,
     /// The change of the journal that its PUBREC rests on.
     lsn: Lsn,
 }
@@ -69,11 +88,22 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    pub(crate) fn arrive(&mut self, identifier: u16, qos: QoS, dup: bool) -> Arrival {
+    pub(crate) fn arrive(
+        &mut self,
+        identifier: u16,
+        qos: QoS,
+        dup: bool,
+        fingerprint: Fingerprint,
+    ) -> Arrival {
         if let Some(entry) = self.entries.get_mut(&identifier) {
             // A QoS 2 identifier stays taken until PUBREL, whatever DUP says; some servers resend without it. Where
-            // the session is in doubt DUP decides: to take a new message for an old one would lose it.
-            if entry.qos == qos && (dup || (qos == QoS::ExactlyOnce && !entry.doubtful)) {
+            // the session is in doubt only the same message with DUP is the old one: to take a new message for an
+            // old one would lose it.
+            let old = match entry.doubtful {
+                true => dup && entry.fingerprint == fingerprint,
+                false => dup || qos == QoS::ExactlyOnce,
+            };
+            if entry.qos == qos && old {
                 entry.doubtful = false;
                 let known_here = std::mem::replace(&mut entry.on_link, true);
                 let delivery = Delivery { packet_identifier: identifier, serial: entry.serial };
@@ -89,23 +119,18 @@ impl Inbound {
             }
         }
         self.serial = self.serial.wrapping_add(1);
-        let entry = Entry {
-            serial: self.serial,
-            qos,
-            stage: Stage::Delivered,
-            on_link: true,
-            doubtful: false,
-            lsn: 0,
-        };
+        let (serial, stage, on_link, doubtful) = (self.serial, Stage::Delivered, true, false);
+        let entry = Entry { serial, qos, stage, on_link, doubtful, fingerprint, lsn: 0 };
         self.entries.insert(identifier, entry);
         Arrival::Deliver(Delivery { packet_identifier: identifier, serial: self.serial })
     }
 
     /// An earlier process had finished with the QoS 2 message under this identifier.
-    pub(crate) fn recover(&mut self, identifier: u16) {
+    pub(crate) fn recover(&mut self, identifier: u16, fingerprint: Fingerprint) {
         self.serial = self.serial.wrapping_add(1);
         let (serial, qos, stage) = (self.serial, QoS::ExactlyOnce, Stage::Received);
-        self.entries.insert(identifier, Entry { serial, qos, stage, on_link: false, doubtful: true, lsn: 0 });
+        let (on_link, doubtful) = (false, true);
+        self.entries.insert(identifier, Entry { serial, qos, stage, on_link, doubtful, fingerprint, lsn: 0 });
     }
 
     /// The application is done with a delivery. True: its acknowledgement is due on the current link.
@@ -115,7 +140,7 @@ impl Inbound {
             Some(entry) if entry.serial == delivery.serial && entry.stage == Stage::Delivered => {
                 entry.stage = Stage::Owed(reason_code);
                 if entry.qos == QoS::ExactlyOnce && reason_code < 0x80 {
-                    entry.lsn = journal.received(identifier, true);
+                    entry.lsn = journal.received(identifier, Some(entry.fingerprint));
                 }
                 entry.on_link
             }
@@ -148,7 +173,7 @@ impl Inbound {
         match self.entries.get(&identifier) {
             Some(entry) if entry.qos == QoS::ExactlyOnce => {
                 self.entries.remove(&identifier);
-                Release::Known(journal.received(identifier, false))
+                Release::Known(journal.received(identifier, None))
             }
             _ => Release::Unknown,
         }
@@ -172,7 +197,7 @@ impl Inbound {
     pub(crate) fn forget(&mut self, journal: &mut Journal) {
         for (identifier, entry) in std::mem::take(&mut self.entries) {
             if entry.qos == QoS::ExactlyOnce {
-                journal.received(identifier, false);
+                journal.received(identifier, None);
             }
         }
     }
@@ -196,45 +221,55 @@ mod tests {
     #[test]
     fn a_redelivery_of_a_qos_1_message_that_was_never_acknowledged_is_not_delivered_again() {
         let mut inbound = Inbound::default();
-        let first = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
+        let first = delivered(inbound.arrive(5, QoS::AtLeastOnce, false, 0));
         inbound.link_lost();
         assert!(!inbound.done(first, 0, &mut Journal::default()), "the new link has not seen it yet");
-        assert_eq!(inbound.arrive(5, QoS::AtLeastOnce, true), Arrival::Acknowledge(first));
+        assert_eq!(inbound.arrive(5, QoS::AtLeastOnce, true, 0), Arrival::Acknowledge(first));
         assert_eq!(inbound.hand_over(first), Some((QoS::AtLeastOnce, 0)));
     }
 
     #[test]
     fn after_its_acknowledgement_left_a_qos_1_identifier_is_a_new_message_even_with_dup() {
         let mut inbound = Inbound::default();
-        let first = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
+        let first = delivered(inbound.arrive(5, QoS::AtLeastOnce, false, 0));
         assert!(inbound.done(first, 0, &mut Journal::default()));
         inbound.hand_over(first);
         inbound.link_lost();
-        let second = delivered(inbound.arrive(5, QoS::AtLeastOnce, true));
+        let second = delivered(inbound.arrive(5, QoS::AtLeastOnce, true, 0));
         assert_ne!(first, second);
     }
 
     #[test]
     fn an_acknowledgement_never_hits_a_later_message_with_the_same_identifier() {
         let mut inbound = Inbound::default();
-        let old = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
+        let old = delivered(inbound.arrive(5, QoS::AtLeastOnce, false, 0));
         inbound.forget(&mut Journal::default());
-        let new = delivered(inbound.arrive(5, QoS::AtLeastOnce, false));
+        let new = delivered(inbound.arrive(5, QoS::AtLeastOnce, false, 0));
         assert!(!inbound.done(old, 0, &mut Journal::default()));
         assert!(inbound.done(new, 0, &mut Journal::default()));
     }
 
     #[test]
+    fn in_a_doubtful_session_dup_does_not_make_another_message_the_old_one() {
+        let mut inbound = Inbound::default();
+        let first = delivered(inbound.arrive(9, QoS::ExactlyOnce, false, 1));
+        inbound.done(first, 0, &mut Journal::default());
+        inbound.link_lost();
+        inbound.doubt();
+        delivered(inbound.arrive(9, QoS::ExactlyOnce, true, 2));
+    }
+
+    #[test]
     fn a_qos_2_message_is_delivered_once_until_its_release() {
         let mut inbound = Inbound::default();
-        let first = delivered(inbound.arrive(9, QoS::ExactlyOnce, false));
+        let first = delivered(inbound.arrive(9, QoS::ExactlyOnce, false, 0));
         inbound.done(first, 0, &mut Journal::default());
         inbound.hand_over(first);
         inbound.link_lost();
-        assert_eq!(inbound.arrive(9, QoS::ExactlyOnce, true), Arrival::Acknowledge(first));
+        assert_eq!(inbound.arrive(9, QoS::ExactlyOnce, true, 0), Arrival::Acknowledge(first));
         inbound.hand_over(first);
         assert_eq!(inbound.released(9, &mut Journal::default()), Release::Known(0));
         assert_eq!(inbound.released(9, &mut Journal::default()), Release::Unknown);
-        delivered(inbound.arrive(9, QoS::ExactlyOnce, false));
+        delivered(inbound.arrive(9, QoS::ExactlyOnce, false, 0));
     }
 }

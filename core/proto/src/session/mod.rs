@@ -6,7 +6,7 @@ mod outbound;
 mod subscriptions;
 
 pub(crate) use identifiers::Identifiers;
-pub(crate) use inbound::{Arrival, Inbound, Release};
+pub(crate) use inbound::{fingerprint, Arrival, Fingerprint, Inbound, Release};
 pub(crate) use outbound::{count_down, needs_identifier, Admission, Item, Outbound, Phase, Place};
 pub(crate) use subscriptions::{Request, RequestKind, Subscriptions};
 
@@ -54,8 +54,8 @@ impl Session {
     }
     /// Takes up what an earlier process left behind, publishes apart.
     pub(crate) fn recover(&mut self, recovery: Recovery, options: &Options) {
-        for identifier in recovery.received {
-            self.inbound.recover(identifier);
+        for (identifier, fingerprint) in recovery.received {
+            self.inbound.recover(identifier, fingerprint);
         }
         let mut wanted = recovery.wanted;
         wanted.sort_by_key(|stored| stored.order);
