@@ -20,6 +20,7 @@ help:
 	@echo 'make check                            every gate: format, lints, docs, licences, header'
 	@echo 'make bench                            bench-drain and bench-clients'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
+	@echo 'make sim [N=100000 SEED=1]             random stories against the model'
 	@echo 'make fuzz [FUZZ_SECONDS=300]           every fuzz target (nightly, cargo-fuzz)'
 	@echo 'make clean'
 
@@ -47,6 +48,11 @@ fuzz:
 	@cd core/fuzz && targets=$$($(CARGO) fuzz list) && for target in $$targets; do \
 	    echo "$$target:"; $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0; done; \
 	    echo "$$(wc -w <<< "$$targets") targets, $(FUZZ_SECONDS) s each: no finding"
+# N random stories of outages, deaths and disks against the model, from SEED on.
+N ?= 100000
+SEED ?= 1
+sim:
+	@REMQTT_RUNS=$(N) REMQTT_SEED=$(SEED) $(CARGO) test --release -p remqtt-tests --test random -- --nocapture
 # Every scenario over every transport in every language, with the bindings that ship. The table is printed, and what
 # is not played.
 SHIMS = REMQTT_SHIM_C=$(TARGET)/c/shim REMQTT_SHIM_PYTHON='$(PY) $(CURDIR)/tests/shims/shim.py'
@@ -81,7 +87,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python shims test test-rust test-roads fuzz test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: help setup lib python shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
