@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -297,6 +297,12 @@ impl Client {
         if self.shared.check_process().is_ok() {
             self.shared.inbox.dispatch_stop();
         }
+    }
+
+    /// Another descriptor of the connection's socket, for options of the socket that only the application knows. None
+    /// without a connection. The connection ends for the server only when this descriptor is closed too.
+    pub fn duplicate_socket(&self) -> Option<OwnedFd> {
+        self.shared.duplicate_socket()
     }
 
     /// A descriptor that is readable while events wait; the same for the life of the client. Made on first use.

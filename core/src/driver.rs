@@ -187,7 +187,13 @@ impl Driver {
             }
         }
         queue.acks_due = false;
+        let socket_wanted = std::mem::take(&mut queue.socket_wanted);
         drop(queue);
+        for answer in socket_wanted {
+            // Without an answer, whoever asked hears that there is none.
+            let socket = if let Link::Up(_, stream) = &self.link { stream.duplicate() } else { None };
+            let _ = socket.map(|socket| answer.try_send(socket));
+        }
         self.acknowledge(now, acks) | self.obey_commands(now, scratch)
     }
 
@@ -427,6 +433,7 @@ impl Driver {
         let mut queue = self.shared.queue.lock();
         if !queue.commands.is_empty()
             || queue.acks_due
+            || !queue.socket_wanted.is_empty()
             || (self.acks_since.is_none() && !queue.acks.is_empty())
         {
             return false;

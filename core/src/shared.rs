@@ -5,10 +5,12 @@
 //! operations, state and statistics. One small mutex guards all of that, and nobody holds it while user code runs.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{sync_channel, SyncSender};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant as Moment;
+use std::time::{Duration, Instant as Moment};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use remqtt_proto::{
@@ -21,6 +23,8 @@ use crate::ledger::Ledger;
 use crate::runtime::{generation, Presence};
 use crate::transport::Dialler;
 
+/// How long the driver may take to answer a question; it is never busy for long.
+const ANSWER: Duration = Duration::from_secs(1);
 /// Outages that are remembered.
 const TIMELINE: usize = 64;
 
@@ -51,6 +55,8 @@ pub(crate) struct Queue {
     pub(crate) closed: bool,
     pub(crate) options: Arc<Options>,
     pub(crate) dialler: Option<Arc<dyn Dialler>>,
+    /// Who wants a duplicate of the socket's descriptor.
+    pub(crate) socket_wanted: Vec<SyncSender<OwnedFd>>,
     pub(crate) stats: Stats,
     pub(crate) timeline: VecDeque<Outage>,
     pub(crate) ledger: Ledger,
@@ -95,6 +101,7 @@ impl Shared {
                 closed: false,
                 options,
                 dialler: None,
+                socket_wanted: Vec::new(),
                 stats: Stats::default(),
                 timeline: VecDeque::new(),
                 ledger: Ledger::default(),
@@ -189,6 +196,20 @@ impl Shared {
         }
     }
 
+    /// Asks the driver for a duplicate of the socket's descriptor. Only the driver can make one: the socket is its own,
+    /// and may be closed at any time.
+    pub(crate) fn duplicate_socket(&self) -> Option<OwnedFd> {
+        self.check_process().ok()?;
+        let (answer, answered) = sync_channel(1);
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return None;
+        }
+        queue.socket_wanted.push(answer);
+        wake(queue);
+        answered.recv_timeout(ANSWER).ok()
+    }
+
     /// Makes the driver look around.
     pub(crate) fn wake(&self) {
         wake(self.queue.lock());
@@ -254,6 +275,7 @@ impl Shared {
     pub(crate) fn fail(self: &Arc<Self>, error: &Error) {
         let mut queue = self.queue.lock();
         queue.closed = true;
+        queue.socket_wanted.clear();
         let orphans = std::mem::take(&mut queue.commands);
         let open = queue.ledger.all();
         for ticket in &open {

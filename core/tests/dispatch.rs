@@ -229,6 +229,23 @@ fn the_event_descriptor_is_readable_exactly_while_events_wait() {
 }
 
 #[test]
+fn a_duplicate_of_the_socket_is_the_same_connection() {
+    let peer = Peer::new();
+    let client = Client::new(peer.options()).unwrap();
+    assert!(client.duplicate_socket().is_none(), "not connected");
+    client.start().unwrap();
+    let mut server = peer.welcome(false);
+    client.wait_state(State::Connected, PATIENCE).unwrap();
+    let socket = std::net::TcpStream::from(client.duplicate_socket().unwrap());
+    assert!(socket.nodelay().unwrap());
+    socket.shutdown(std::net::Shutdown::Both).unwrap();
+    server.expect_end();
+    peer.welcome(false);
+    client.close();
+    assert!(client.duplicate_socket().is_none(), "closed");
+}
+
+#[test]
 fn closing_inside_a_handler_ends_the_client_in_order() {
     let peer = Peer::new();
     let (_client, events) = {

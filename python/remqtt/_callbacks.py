@@ -153,13 +153,20 @@ class Callbacks:
         "on_disconnect(client, userdata, disconnect_flags, reason_code, properties): a connection ended. "
         "VERSION1 with MQTT 3.1.1: (client, userdata, rc).",
     )
-    on_socket_open = _attribute("on_socket_open", "Accepted, and not called: the sockets are not Python's.")
-    on_socket_close = _attribute("on_socket_close", "Accepted, and not called: the sockets are not Python's.")
+    on_socket_open = _attribute(
+        "on_socket_open",
+        "on_socket_open(client, userdata, sock): there is a connection. `sock` is readable while "
+        "callbacks are due; a program with an event loop of its own calls loop_read() then.",
+    )
+    on_socket_close = _attribute(
+        "on_socket_close",
+        "on_socket_close(client, userdata, sock): the connection is over; `sock` is closed afterwards.",
+    )
     on_socket_register_write = _attribute(
-        "on_socket_register_write", "Accepted, and not called: the sockets are not Python's."
+        "on_socket_register_write", "Accepted, and not called: the client writes by itself."
     )
     on_socket_unregister_write = _attribute(
-        "on_socket_unregister_write", "Accepted, and not called: the sockets are not Python's."
+        "on_socket_unregister_write", "Accepted, and not called: the client writes by itself."
     )
     on_recovered = _attribute(
         "on_recovered",

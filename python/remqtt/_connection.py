@@ -16,12 +16,11 @@ from typing import Any
 
 from . import _dispatch
 from ._events import CLOSED, CONNECTED, CONNECTING, STOPPED, WAITING
-from ._roads import Roads, WebsocketConnectionError
+from ._external import MQTT_CLEAN_START_FIRST_ONLY, External
+from ._roads import WebsocketConnectionError
 from .enums import LogLevel, MQTTErrorCode
 from .properties import Properties
 from .reasoncodes import ReasonCode
-
-MQTT_CLEAN_START_FIRST_ONLY = 3
 
 #: How often a loop that waits looks around without being asked to, in seconds.
 _SLICE = 0.5
@@ -48,13 +47,11 @@ class _LoopThread:
         return self._client._looping == "thread"
 
 
-class Connection(Roads):
+class Connection(External):
     """The calls about the connection; `Client` inherits them."""
 
     _client_id: bytes = b""
     _keepalive = 60
-    _clean_session: bool | None = True
-    _clean_start: bool | int = MQTT_CLEAN_START_FIRST_ONLY
     _connect_properties: Properties | None = None
     _connect_timeout = 5.0
     #: connect_async() was called, and no loop has started the connection yet.
@@ -117,6 +114,7 @@ class Connection(Roads):
     ) -> None:
         """Remembers where to connect; loop_start() or loop_forever() connects, and tries for ever."""
         self._aim(host, port, keepalive, bind_address, bind_port, clean_start, properties)
+        self._close_socket()
         self._leave_quietly()
         self._pending_start = True
         if self._looping is not None:
@@ -128,9 +126,12 @@ class Connection(Roads):
             raise ValueError("Invalid host.")
         state = self._core.state()
         lost = self._loss != MQTTErrorCode.MQTT_ERR_SUCCESS
-        if state in (CONNECTING, WAITING) or (state == CONNECTED and lost):
+        back = state in (CONNECTING, WAITING) or (state == CONNECTED and lost)
+        if back and not self._program_decides:
             # On its way back already, or there without on_connect having said so yet: nothing to give up.
             self._core.reconnect_now()
+            if self._drives():
+                self._open_socket()
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         return self._connect()
 
@@ -139,7 +140,7 @@ class Connection(Roads):
     ) -> MQTTErrorCode:
         """Disconnects and stays away. What is not delivered yet is kept for the next connect()."""
         state = self._core.state()
-        self._pending_start = False
+        self._pending_start = self._program_decides = False
         if state in (STOPPED, CLOSED):
             return MQTTErrorCode.MQTT_ERR_NO_CONN
         inside = self._in_callback == get_ident()
@@ -152,8 +153,8 @@ class Connection(Roads):
             0 if reasoncode is None else reasoncode.value,
             None if properties is None else properties._pairs(),
         )
-        if self._looping is None and not inside:
-            # No loop will do it: on_disconnect is called here.
+        if self._looping is None and not inside and self.on_socket_register_write is None:
+            # No loop will do it: on_disconnect is called here. With that hook, paho too leaves it to one.
             self._run_until(lambda: self._left, _PATIENCE)
         return MQTTErrorCode.MQTT_ERR_NO_CONN if state == WAITING else MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -170,6 +171,7 @@ class Connection(Roads):
             return MQTTErrorCode.MQTT_ERR_INVAL
         _dispatch.prepare()
         self._looping = "thread"
+        self._loop_begins()
         self._core.dispatch(self)
         if self._pending_start:
             self._start()
@@ -209,6 +211,7 @@ class Connection(Roads):
             raise ValueError("Invalid host.")
         self._take_over()
         self._looping = "forever"
+        self._loop_begins()
         try:
             if self._pending_start:
                 self._raise_first = not retry_first_connection
@@ -222,36 +225,6 @@ class Connection(Roads):
         finally:
             self._raise_first = False
             self._looping = None
-
-    def loop(self, timeout: float = 1.0, max_packets: int = 1) -> MQTTErrorCode:
-        """Runs the callbacks for what has happened, waiting up to `timeout` seconds for it."""
-        if timeout < 0:
-            raise ValueError("Invalid timeout.")
-        if not self._run_once(timeout) and self._core.state() in (STOPPED, CLOSED):
-            return MQTTErrorCode.MQTT_ERR_NO_CONN
-        return self._loss
-
-    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Runs the callbacks for what has happened."""
-        return self.loop(0.0)
-
-    def loop_write(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Nothing to do: the client writes by itself."""
-        return self.loop_misc()
-
-    def loop_misc(self) -> MQTTErrorCode:
-        """Nothing to do: the client keeps the connection alive by itself."""
-        if self._core.state() in (STOPPED, CLOSED):
-            return MQTTErrorCode.MQTT_ERR_NO_CONN
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def want_write(self) -> bool:
-        """False: the client writes by itself."""
-        return False
-
-    def socket(self) -> None:
-        """None: the socket is not Python's. An external event loop calls loop() instead."""
-        return
 
     @property
     def _thread(self) -> _LoopThread | None:
@@ -283,14 +256,17 @@ class Connection(Roads):
         self._host, self._port, self._keepalive = host, port, keepalive
         self._bind_address, self._bind_port, self._service = bind_address, bind_port, False
         self._clean_start, self._connect_properties = clean_start, properties
+        self._been_connected = False
 
     def _apply(self) -> None:
         """Tells the core what paho's arguments mean to it."""
         core = self._core
+        self._alone = self._wants_alone()
         options = {
+            "reconnect": str(self._alone).lower(),
             "keepalive": str(self._keepalive),
             "connect_timeout": str(int(self._connect_timeout * 1_000)),
-            "clean_start": str(bool(self._clean_start if self._mqtt5 else self._clean_session)).lower(),
+            "clean_start": str(self._clean()).lower(),
         }
         if self._client_id:
             options["client_id"] = self._client_id.decode("utf-8")
@@ -303,6 +279,7 @@ class Connection(Roads):
         self._lay_road()
 
     def _connect(self) -> MQTTErrorCode:
+        self._close_socket()
         self._leave_quietly()
         self._core_refusal = None
         self._apply()
@@ -310,6 +287,7 @@ class Connection(Roads):
         self._log_connect()
         while not self._attempt():
             pass
+        self._open_socket()
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _attempt(self) -> bool:
@@ -423,6 +401,9 @@ class Connection(Roads):
 
     def _run_once(self, timeout: float = 0.0) -> bool:
         """Runs the callbacks for what has happened; false when that was nothing."""
+        if self._batch is not None and self._looping != "thread" and self._in_callback == get_ident():
+            # A callback drives the loop: what came before the new events has its turn before them.
+            self._batch.put_back()
         events = self._core.pull(timeout)
         if events is not None:
             self._drain(events)
@@ -451,7 +432,7 @@ class Connection(Roads):
             "Sending CONNECT (u%d, p%d, wr%d, wq%d, wf%d, c%d, k%d) client_id=%s%s",
             *(username, username and self._password is not None, *flags),
             *(
-                bool(self._clean_start if self._mqtt5 else self._clean_session),
+                self._clean(),
                 self._keepalive,
                 self._client_id,
             ),

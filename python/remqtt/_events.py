@@ -108,6 +108,12 @@ class Events(Callbacks):
     _looping: str | None = None
     #: loop_forever() raises the error of the first attempt.
     _raise_first = False
+    #: How many connections the program has known of.
+    _opened = 0
+    #: The events that callbacks are being called for.
+    _batch: _native.Events | None = None
+    #: The rest of the batch is for another turn.
+    _halt = False
     #: What ended the last connection.
     _loss = MQTTErrorCode.MQTT_ERR_SUCCESS
     #: What a subscribe or unsubscribe asked for, by its ticket.
@@ -124,10 +130,14 @@ class Events(Callbacks):
     def _drain(self, events: _native.Events) -> None:
         """Calls the callbacks for a batch of events."""
         before, self._in_callback = self._in_callback, get_ident()
+        outer, self._batch = self._batch, events
         try:
             for event in events:
                 if event.__class__ is not MQTTMessage:
                     _HANDLERS[event[0]](self, event)
+                    if self._halt:
+                        self._halt = False
+                        break
                 elif self._logging or self._matcher is not None:
                     self._deliver(event)
                 else:
@@ -138,7 +148,7 @@ class Events(Callbacks):
                         except Exception as error:
                             self._report("on_message", error)
         finally:
-            self._in_callback = before
+            self._in_callback, self._batch = before, outer
             events.put_back()
 
     def _deliver(self, message: MQTTMessage) -> None:
@@ -207,6 +217,7 @@ class Events(Callbacks):
     def _connected_event(self, event: tuple[Any, ...]) -> None:
         _, present, _, _, _, code, properties = event
         self._loss = MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._transport_up(True)
         self._connack(present, code, properties)
 
     def _connack(self, session_present: bool, code: int, pairs: list[Any]) -> None:
@@ -237,12 +248,15 @@ class Events(Callbacks):
                 self._muted = 0
             else:
                 self._loss, self._left = MQTTErrorCode.MQTT_ERR_NO_CONN, True
+                opened = self._opened
                 self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [])
+                self._close_socket(opened)
         elif not was_connected and _reached_nobody(error):
             self._no_transport(error, retry is None)
         else:
             code = error[3]
             if not was_connected and from_server and code is not None:
+                self._transport_up(False)
                 self._connack(False, code, pairs)
                 loss = MQTTErrorCode.MQTT_ERR_CONN_REFUSED
             else:
@@ -251,7 +265,9 @@ class Events(Callbacks):
             if retry is None:
                 self._ending = True
             said = was_connected and from_server
+            self._close_socket()
             self._call_on_disconnect(loss, said, code if said else None, pairs if said else [])
+            self._after_loss(loss, was_connected, retry is None)
         if self._ending and self._looping == "thread" and self._core.state() in (STOPPED, CLOSED):
             # paho's thread ends by itself here, and loop_start() may be called again.
             self._looping = None
@@ -274,9 +290,21 @@ class Events(Callbacks):
             self._log(LogLevel.MQTT_LOG_DEBUG, "Connection failed%s", "" if last else ", retrying")
         if last and not self._connecting:
             self._loss, self._ending = MQTTErrorCode.MQTT_ERR_CONN_LOST, True
+            self._close_socket()
+            self._after_loss(self._loss, False, last)
 
     def _let_python_encrypt(self, error: tuple[Any, ...]) -> bool:
         """See `Roads`."""
+        raise NotImplementedError
+
+    def _transport_up(self, accepted: bool) -> None:
+        """See `External`, also for the next two."""
+        raise NotImplementedError
+
+    def _close_socket(self, number: int | None = None) -> None:
+        raise NotImplementedError
+
+    def _after_loss(self, loss: MQTTErrorCode, accepted: bool, last: bool) -> None:
         raise NotImplementedError
 
     _reconnect_on_failure = True

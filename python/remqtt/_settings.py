@@ -6,8 +6,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Callable
 
-from ._connection import Connection
 from ._events import STOPPED
+from ._private import Private
 from .properties import Properties
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _seconds(value: Any) -> Any:
     return value
 
 
-class Settings(Connection):
+class Settings(Private):
     """The settings; `Client` inherits them."""
 
     def will_set(

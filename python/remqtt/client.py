@@ -252,6 +252,7 @@ class Client(Settings):
     def reinitialise(self, client_id: str = "", clean_session: bool = True, userdata: Any = None) -> None:
         """Becomes a new client with the same callback API version and protocol."""
         version, protocol, transport = self._callback_api_version, self._protocol, self._transport
+        self._close_socket()
         self._core.dispatch_stop()
         self._core.close(0.0)
         self.__dict__.clear()

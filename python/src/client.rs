@@ -1,6 +1,7 @@
 //! `Core`: the native half of a Python client.
 
 use std::collections::HashMap;
+use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -350,6 +351,11 @@ impl Core {
     /// A descriptor that is readable while events wait.
     fn event_fd(&self) -> PyResult<i32> {
         self.client.event_fd().map_err(raise)
+    }
+
+    /// Another descriptor of the connection's socket, which the caller closes; None without a connection.
+    fn duplicate_socket(&self, py: Python<'_>) -> Option<RawFd> {
+        py.detach(|| self.client.duplicate_socket()).map(IntoRawFd::into_raw_fd)
     }
 
     /// Makes a pull() that is waiting return.

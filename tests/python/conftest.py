@@ -329,6 +329,23 @@ def make() -> Iterator[Callable[..., mqtt.Client]]:
         client.loop_stop()
 
 
+@pytest.fixture
+def programs() -> Iterator[Callable[..., Any]]:
+    """Makes programs with event loops of their own, and ends their clients after the test."""
+    from loop_parts import Program
+
+    made: list[Program] = []
+
+    def make(*arguments: Any, **keywords: Any) -> Program:
+        made.append(Program(*arguments, **keywords))
+        return made[-1]
+
+    yield make
+    for program in made:
+        program.client.on_socket_close = program.client.on_disconnect = None
+        program.client.disconnect()
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Shows what the roads to the server have proved."""
     from road_parts import MATRIX

@@ -309,6 +309,21 @@ def test_ctrl_c_ends_loop_forever_at_once(broker: Broker) -> None:
     assert min(time_to_end() for _ in range(5)) < 0.1
 
 
+def test_ctrl_c_ends_loop_at_once(broker: Broker) -> None:
+    def time_to_end() -> float:
+        code = FOREVER.format("pass").replace("client.loop_forever()", "while True: client.loop(20)")
+        program = run_python("-c", code, str(broker.port))
+        assert program.stdout is not None
+        assert program.stdout.readline() == "connected\n"
+        before = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        assert program.stdout.readline() == "interrupted\n"
+        program.communicate(timeout=PATIENCE)
+        return time.monotonic() - before
+
+    assert min(time_to_end() for _ in range(3)) < 10
+
+
 def test_ctrl_c_during_an_outage_ends_loop_forever_too(own_broker: Broker) -> None:
     program = run_python("-c", FOREVER.format("raise"), str(own_broker.port))
     assert program.stdout is not None

@@ -3,6 +3,7 @@
 //! Plain TCP costs one comparison. The layers are boxed, so that they cost nothing to clients without them.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -30,6 +31,16 @@ impl Stream {
             Stream::Unix(_) => {}
             Stream::Tls(tls) => tls.stream.get_ref().0.acknowledge_bytes(),
             Stream::WebSocket(stream) => stream.below().acknowledge_bytes(),
+        }
+    }
+
+    /// Another descriptor of the socket that lies below everything.
+    pub(crate) fn duplicate(&self) -> Option<OwnedFd> {
+        match self {
+            Stream::Tcp(socket) => socket.as_fd().try_clone_to_owned().ok(),
+            Stream::Unix(socket) => socket.as_fd().try_clone_to_owned().ok(),
+            Stream::Tls(tls) => tls.stream.get_ref().0.duplicate(),
+            Stream::WebSocket(stream) => stream.below().duplicate(),
         }
     }
 
