@@ -46,7 +46,7 @@ FUZZ_SECONDS ?= 300
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(QUIET) install-cargo-fuzz $(CARGO) install --locked cargo-fuzz
 	@cd core/fuzz && targets=$$($(CARGO) fuzz list) && for target in $$targets; do \
-	    echo "$$target:"; $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0; done; \
+	    echo "$$target:"; $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; done; \
 	    echo "$$(wc -w <<< "$$targets") targets, $(FUZZ_SECONDS) s each: no finding"
 # N random stories of outages, deaths and disks against the model, from SEED on.
 N ?= 100000
