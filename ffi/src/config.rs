@@ -78,6 +78,15 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///   protocol_version: one of 4 5; default 5
 ///     Protocol version: 4 is MQTT 3.1.1, 5 is MQTT 5. Default 5: only there can a client open the
 ///     server's send window, and an outage's backlog drains at window per round trip.
+///   mqtt31: boolean; default false
+///     Call MQTT 3.1.1 by the name and number of its predecessor MQTT 3.1, for servers that know nothing
+///     newer. Default off: nearly every server does.
+///   bridge: boolean; default false
+///     Connect as a bridge does to mosquitto or RSMB: they send back nothing that this client published,
+///     and keep the retain flag of what they pass on. Default off; other servers may refuse the connection.
+///   server_client_id: boolean; default false
+///     Where no client identifier is given and the session is to end with its connection, let the server
+///     make one. Default off: one that stays the same makes the server's log readable.
 ///   clean_start: boolean; default false
 ///     Ask the server for a fresh session: on MQTT 5 at the first connection only, because a session
 ///     that outlives an outage is what this client is for; on MQTT 3.1.1 at every connection, because

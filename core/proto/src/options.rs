@@ -289,6 +289,15 @@ options! {
     /// Protocol version: 4 is MQTT 3.1.1, 5 is MQTT 5. Default 5: only there can a client open the server's
     /// send window, and an outage's backlog drains at window per round trip.
     protocol_version: Version = Version::V5, NO_RANGE;
+    /// Call MQTT 3.1.1 by the name and number of its predecessor MQTT 3.1, for servers that know nothing newer. Default
+    /// off: nearly every server does.
+    mqtt31: bool = false, NO_RANGE;
+    /// Connect as a bridge does to mosquitto or RSMB: they send back nothing that this client published, and keep the
+    /// retain flag of what they pass on. Default off; other servers may refuse the connection.
+    bridge: bool = false, NO_RANGE;
+    /// Where no client identifier is given and the session is to end with its connection, let the server make one.
+    /// Default off: one that stays the same makes the server's log readable.
+    server_client_id: bool = false, NO_RANGE;
     /// Ask the server for a fresh session: on MQTT 5 at the first connection only, because a session that
     /// outlives an outage is what this client is for; on MQTT 3.1.1 at every connection, because there the flag
     /// also says what happens to the session afterwards. Default off.
@@ -343,6 +352,12 @@ options! {
     queue_qos0_offline: bool = true, NO_RANGE;
     /// Unacknowledged publishes when the server lost the session: resend or fail. Default resend.
     lost_session_publishes: LostPublishes = LostPublishes::Resend, NO_RANGE;
+    /// Mark publishes that are sent again in a new session with DUP, as paho does. Default off: in that session nobody
+    /// has seen them before. [MQTT-3.3.1-1]
+    lost_session_dup: bool = false, NO_RANGE;
+    /// Deliver messages whose topic is not UTF-8, with the bytes of the topic beside its text, instead of closing the
+    /// connection as the specification asks [MQTT-1.5.3-1]. Default off.
+    deliver_invalid_topics: bool = false, NO_RANGE;
     /// Subscriptions when the server lost the session: restore or forget. Default restore.
     lost_session_subscriptions: LostSubscriptions = LostSubscriptions::Restore, NO_RANGE;
     /// Acknowledge received messages by call instead of when the message callback returns. Default off.

@@ -146,7 +146,8 @@ impl Engine {
                 } else {
                     None
                 };
-                match write_publish(now, link, item, false, identifier, buffer) {
+                let dup = item.sent_before && self.options.lost_session_dup;
+                match write_publish(now, link, item, dup, identifier, buffer) {
                     Ok(()) => {
                         self.session.outbound.sent(place, identifier);
                         Step::Written

@@ -39,6 +39,8 @@ pub(crate) struct Item {
     pub(crate) phase: Phase,
     /// When the message expires, if it does.
     pub(crate) expires: Option<Instant>,
+    /// It was in flight in a session that is lost.
+    pub(crate) sent_before: bool,
 }
 
 impl Item {
@@ -100,7 +102,7 @@ impl Outbound {
             .properties
             .number(PropertyId::MessageExpiryInterval)
             .map(|seconds| now + Duration::from_secs(u64::from(seconds)));
-        let item = Item { ticket, publish, phase: Phase::Waiting, expires };
+        let item = Item { ticket, publish, phase: Phase::Waiting, expires, sent_before: false };
         let size = item.size();
         if size > self.most_bytes || self.most == 0 {
             return Admission::Refused;
@@ -194,6 +196,7 @@ impl Outbound {
         for (_, place) in &freed {
             if let Some(item) = self.items.get_mut(place) {
                 item.phase = Phase::Waiting;
+                item.sent_before = true;
                 self.waiting += 1;
                 self.waiting_bytes += item.size();
                 self.expiries.extend(item.expires.map(|at| (at, *place)));
