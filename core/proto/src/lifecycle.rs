@@ -120,8 +120,10 @@ impl Engine {
     fn connect_packet(&self) -> Connect {
         let options = &self.options;
         let mut properties = Properties::new();
-        // Always explicit: without it brokers fall back to windows of 10 to 50.
-        properties.push(PropertyId::ReceiveMaximum, PropertyValue::TwoByte(options.receive_maximum));
+        // Explicit even where it is the default: without it brokers fall back to windows of 10 to 50.
+        if options.announce_receive_maximum || options.receive_maximum < u16::MAX {
+            properties.push(PropertyId::ReceiveMaximum, PropertyValue::TwoByte(options.receive_maximum));
+        }
         if options.session_expiry > 0 {
             let expiry = PropertyValue::FourByte(options.session_expiry);
             properties.push(PropertyId::SessionExpiryInterval, expiry);

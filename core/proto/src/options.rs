@@ -333,6 +333,9 @@ options! {
     /// MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
     /// Default 65535; what bounds memory is `receive_buffer`.
     receive_maximum: u16 = 65_535, Some((1, 65_535));
+    /// Announce also a receive maximum that is the protocol's own default. Default on; for clients that receive
+    /// nothing it makes no difference.
+    announce_receive_maximum: bool = true, NO_RANGE;
     /// Bytes of received messages that may wait for the application before the socket is no longer read.
     /// Default 16 MiB.
     receive_buffer: usize = 16 << 20, Some((1, 1 << 40));
@@ -385,6 +388,9 @@ options! {
     /// Cipher suites in order of preference, separated by colons, by their OpenSSL or IANA names. Default empty:
     /// all that the library has, which are all good.
     tls_ciphers: ByteString = ByteString::new(), NO_RANGE;
+    /// A certificate that names no hosts but has the host as its common name is for that host, as OpenSSL has it.
+    /// Default off: such certificates are out of use since 2011. [RFC 6125, 6.4.4]
+    tls_common_name: bool = false, NO_RANGE;
     /// DANGER: accept a certificate that was issued for another host. Whoever has any certificate of a trusted
     /// authority can pretend to be the server. Default off.
     tls_insecure_skip_hostname: bool = false, NO_RANGE;
