@@ -48,6 +48,23 @@ class _LoopThread:
         return self._client._looping == "thread"
 
 
+#: What is wrong with an answer to the WebSocket handshake: in the core's words, and in paho's.
+_HANDSHAKES = {
+    "the answer is not HTTP": "WebSocket handshake error",
+    "the connection ended before the answer": "WebSocket handshake error",
+    "the answer does not upgrade": "WebSocket handshake error, connection not upgraded",
+    "a wrong Sec-WebSocket-Accept": "WebSocket handshake error, invalid secret key",
+}
+
+
+def _websocket_error(text: str) -> WebsocketConnectionError:
+    words = next((theirs for ours, theirs in _HANDSHAKES.items() if ours in text), text)
+    error = WebsocketConnectionError(words)
+    if words is not text:
+        error.__cause__ = ConnectionError(text)
+    return error
+
+
 class Connection(Roads):
     """The calls about the connection; `Client` inherits them."""
 
@@ -391,7 +408,7 @@ class Connection(Roads):
         if name == "InvalidOption":
             return ValueError(text)
         if "WebSocket: " in text:
-            return WebsocketConnectionError(text)
+            return _websocket_error(text)
         if "TLS: " in text:
             import ssl
 

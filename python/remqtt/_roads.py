@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import quote
 
 from . import _native, _proxy
-from ._events import STOPPED, Events
+from ._events import Events
 from .enums import LogLevel
 
 if TYPE_CHECKING:
@@ -175,8 +175,7 @@ class Roads(Events):
 
     @transport.setter
     def transport(self, value: str) -> None:
-        if self._core.state() != STOPPED:
-            raise RuntimeError("updating transport on established connection is not supported")
+        self._refuse_while_connected("transport")
         if value not in _TRANSPORTS:
             raise ValueError(f"transport must be {', '.join(map(repr, _TRANSPORTS))}, not {value!r}")
         self._transport = value

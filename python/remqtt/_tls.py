@@ -44,6 +44,7 @@ def asked_for(
         "tls_alpn": ",".join(alpn_protocols or ()),
         "tls_min_version": "1.2",
         "tls_ciphers": ciphers or "",
+        "tls_common_name": "true",
         "tls_insecure_skip_hostname": "false",
         "tls_insecure_skip_verification": "false" if verify else "true",
     }
