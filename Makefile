@@ -20,6 +20,8 @@ help:
 	@echo 'make check                            every gate: format, lints, docs, licences, header'
 	@echo 'make bench                            bench-drain and bench-clients'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
+	@echo 'make conformance                      the tests and examples of paho-mqtt, with remqtt in its place'
+	@echo 'make check-surface [SURFACE=folder]    the public surface, against a record of that of paho-mqtt'
 	@echo 'make fuzz [FUZZ_SECONDS=300]           every fuzz target (nightly, cargo-fuzz)'
 	@echo 'make clean'
 
@@ -60,6 +62,17 @@ test-c: lib
 test-readme: lib python
 	@$(QUIET) test-readme $(PY) tests/readme.py $(TARGET)
 
+# Needs a package index: the source distribution of paho-mqtt is fetched, and never part of this repository.
+conformance: python
+	@$(PY) tests/conformance/run.py $(TARGET)
+
+# The record of the surface and the program that compares are kept in a folder beside the project.
+SURFACE ?= ../shared
+check-surface: python
+	@if [ -f $(SURFACE)/check_surface.py ]; then \
+	    $(PY) $(SURFACE)/check_surface.py --check $(SURFACE)/paho_surface.json remqtt; \
+	else echo '== check-surface skipped: no $(SURFACE)/check_surface.py here'; fi
+
 check: setup
 	@$(QUIET) fmt $(CARGO) fmt --all --check
 	@$(QUIET) clippy $(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -73,7 +86,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python test test-rust test-roads fuzz test-languages test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: help setup lib python conformance check-surface test test-rust test-roads fuzz test-languages test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release

@@ -1,0 +1,116 @@
+"""paho's own tests and examples, with remqtt in paho's place.
+
+usage: run.py TARGET [PYTEST-ARGUMENTS...]
+
+Fetches the source distribution of paho-mqtt into TARGET/conformance (it is never part of this repository),
+runs its tests against remqtt, which tests/conformance/shim puts behind the name paho.mqtt, and then its
+examples through `python -m remqtt`. Fails when a test fails that table.py does not know, or an example.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import examples
+import table
+
+VERSION = "2.2.0"
+HERE = Path(__file__).resolve().parent
+#: Of the tests that need no private names.
+MOST_DISAGREEMENTS = 5
+
+
+def fetched(directory: Path) -> Path:
+    """The unpacked source distribution."""
+    tree = directory / f"paho_mqtt-{VERSION}"
+    if not tree.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+        wanted = ["--no-binary", "paho-mqtt", "-d", str(directory), f"paho-mqtt=={VERSION}"]
+        subprocess.run([*pip, *wanted], check=True)
+        with tarfile.open(directory / f"paho_mqtt-{VERSION}.tar.gz") as archive:
+            archive.extractall(directory, filter="data")
+    return tree
+
+
+def run_tests(tree: Path, results: Path, arguments: list[str]) -> None:
+    """Runs paho's tests; the results are in the file."""
+    # The tests start programs that import `tests`; the working folder is where they look for a Unix socket.
+    folders = (HERE / "shim", HERE / "brokers", tree)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    (tree / "localhost").unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}"]
+    command += ["--continue-on-collection-errors", *(arguments or ["tests"])]
+    subprocess.run(command, cwd=tree, env=environment, check=False)
+
+
+def outcomes(results: Path) -> dict[str, tuple[str, str]]:
+    """The outcome of each test, passed, failed or skipped, with what is said about it."""
+    found = {}
+    for case in ElementTree.parse(results).getroot().iter("testcase"):
+        *folders, last = (case.get("classname") or case.get("name") or "").split(".")
+        path, inner = [*folders, last], []
+        while (path and path[-1][:1].isupper()) or (path and path[-1].startswith("_")):
+            inner.insert(0, path.pop())
+        name = "::".join(
+            ["/".join(path) + ".py", *inner, *([case.get("name") or ""] if case.get("classname") else [])]
+        )
+        outcome, said = "passed", ""
+        for kind, word in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
+            for element in case.iter(kind):
+                outcome, said = (
+                    word,
+                    (element.get("message") or "").splitlines()[0] if element.get("message") else "",
+                )
+        if "xfail" in said or any(e.get("type") == "pytest.xfail" for e in case.iter("skipped")):
+            outcome = "passed"  # paho expects to fail there itself
+        found[name] = outcome, said
+    return found
+
+
+def report(found: dict[str, tuple[str, str]]) -> bool:
+    """Prints the result; false when it is not good enough."""
+    private = [test for test in found if table.of(table.PRIVATE, test)]
+    fair = [test for test in found if test not in private]
+    impossible = [test for test in fair if table.of(table.NOT_WITH_MOSQUITTO, test)]
+    failed = [test for test in fair if found[test][0] != "passed" and test not in impossible]
+    known = [test for test in failed if table.of(table.DISAGREEMENTS, test)]
+    print(f"\npaho-mqtt {VERSION}'s own tests with remqtt behind paho.mqtt:")
+    passed = sum(found[test][0] == "passed" for test in fair)
+    print(f"  {len(fair)} need no private names: {passed} passed, {len(fair) - passed} failed or did not run")
+    print(f"  {len(failed) - len(known)} of these are unexpected:")
+    for test in failed:
+        if test not in known:
+            print(f"    {found[test][0].upper()} {test}: {found[test][1]}")
+    print(f"  {len(known)} are disagreements:")
+    for test in known:
+        reason, ours = table.DISAGREEMENTS[table.of(table.DISAGREEMENTS, test) or ""]
+        print(f"    {test}\n      {reason}\n      shown by {ours}")
+    print("  MQTT 5 ran with mosquitto in the place of paho.mqtt.testing's broker, which cannot play:")
+    for test in impossible:
+        print(f"    {found[test][0]} {test}: {table.NOT_WITH_MOSQUITTO[test]}; genuine paho fails too")
+    good = sum(found[test][0] == "passed" for test in private)
+    print(f"  {len(private)} more need private names (a whole file if it cannot be imported); {good} passed:")
+    for key, what in table.PRIVATE.items():
+        print(f"    {key}: {what}")
+    return len(failed) == len(known) <= MOST_DISAGREEMENTS
+
+
+def main() -> None:
+    """Runs everything."""
+    target, arguments = Path(sys.argv[1]).resolve() / "conformance", sys.argv[2:]
+    tree, results = fetched(target), target / "results.xml"
+    run_tests(tree, results, arguments)
+    good = report(outcomes(results))
+    if not arguments:
+        good = examples.run(tree, target) and good
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
