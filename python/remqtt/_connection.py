@@ -176,7 +176,8 @@ class Connection(Roads):
 
     def is_connected(self) -> bool:
         """True while there is a connection that the server has accepted."""
-        return not self._ending and self._core.state() == CONNECTED
+        # A program that has seen it true relies on what its on_connect does.
+        return self._greeted and not self._ending and self._core.state() == CONNECTED
 
     def loop_start(self) -> MQTTErrorCode:
         """Callbacks run in the background from now on.
@@ -331,7 +332,7 @@ class Connection(Roads):
 
     def _attempt(self) -> bool:
         """Starts and waits for the transport; false when it is worth another attempt, in another way."""
-        self._pending_start = self._ending = False
+        self._pending_start = self._ending = self._greeted = False
         self._loss, self._road_error = MQTTErrorCode.MQTT_ERR_SUCCESS, None
         self._first_error, self._connecting, self._announced = None, True, 1
         try:
@@ -439,11 +440,18 @@ class Connection(Roads):
         return lambda: poll.poll(_SLICE * 1_000)
 
     def _run_once(self, timeout: float = 0.0) -> bool:
-        """Runs the callbacks for what has happened; false when that was nothing."""
-        events = self._core.pull(timeout)
-        if events is not None:
-            self._drain(events)
-        return events is not None
+        """Runs the callbacks for what has happened; false when that was nothing.
+
+        That an attempt begins is no news to wait for: programs call loop() once for the CONNACK.
+        """
+        deadline = time.monotonic() + timeout
+        events, self._begins, self._heard = self._core.pull(timeout), False, False
+        if events is None:
+            return False
+        self._drain(events)
+        if self._begins and not self._heard and timeout > 0 and (left := deadline - time.monotonic()) > 0:
+            self._run_once(left)
+        return True
 
     def _run_until(self, done: Any, timeout: float) -> None:
         deadline = time.monotonic() + timeout

@@ -108,6 +108,10 @@ class Events(Callbacks):
     _looping: str | None = None
     #: loop_forever() raises the error of the first attempt.
     _raise_first = False
+    #: There was an event that says that an attempt begins; one that says how a connection begins or ends.
+    _begins = _heard = False
+    #: on_connect was told of the present connection.
+    _greeted = False
     #: What ended the last connection.
     _loss = MQTTErrorCode.MQTT_ERR_SUCCESS
     #: What a subscribe or unsubscribe asked for, by its ticket.
@@ -207,7 +211,7 @@ class Events(Callbacks):
             self._logger.log(LOGGING_LEVEL[level], text, *arguments)
 
     def _connecting_event(self, event: tuple[Any, ...]) -> None:
-        self._muted = 0
+        self._muted, self._begins = 0, True
         if self._announced:
             self._announced = 0
         else:
@@ -215,7 +219,7 @@ class Events(Callbacks):
 
     def _connected_event(self, event: tuple[Any, ...]) -> None:
         _, present, _, _, _, code, properties = event
-        self._loss = MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._loss, self._greeted, self._heard = MQTTErrorCode.MQTT_ERR_SUCCESS, True, True
         self._connack(present, code, properties)
 
     def _connack(self, session_present: bool, code: int, pairs: list[Any]) -> None:
@@ -241,6 +245,7 @@ class Events(Callbacks):
 
     def _disconnected_event(self, event: tuple[Any, ...]) -> None:
         _, error, was_connected, from_server, retry, _, pairs, fields = event
+        self._greeted, self._heard = False, True
         if error is None:
             if self._muted:
                 self._muted = 0

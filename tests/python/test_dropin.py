@@ -153,3 +153,13 @@ def test_version_1_is_deprecated_where_paho_says_so(behind_paho: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mqtt.Client("i")
+
+
+def test_one_call_of_loop_waits_for_the_connack_and_is_connected_with_it(make: Any, peer: Peer) -> None:
+    client = make(V2)
+    calls = Calls(client, "on_connect")
+    client.connect("127.0.0.1", peer.port)
+    peer.accept().welcome()
+    assert not client.is_connected(), "paho too knows it from loop() on"
+    assert client.loop(PATIENCE) == mqtt.MQTT_ERR_SUCCESS
+    assert calls.next()[0] == "on_connect" and client.is_connected()
