@@ -83,6 +83,10 @@ check: setup
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
 	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/demo/*.py tests/readme.py
 	@$(QUIET) mypy-package $(PY) -m mypy python/remqtt
+	@$(QUIET) mypy-conformance $(PY) -m mypy tests/conformance/run.py tests/conformance/examples.py tests/conformance/table.py
+	@if [ -f python/remqtt/_native.abi3.so ]; then \
+	    $(QUIET) stubtest $(PY) -m mypy.stubtest remqtt --ignore-missing-stub; \
+	else echo '== stubtest skipped: no native module here (make python)'; fi
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
