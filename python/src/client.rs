@@ -288,7 +288,14 @@ impl Core {
         let show = |(ticket, publish): (Ticket, Publish)| {
             let payload = PyBytes::new(py, &publish.payload);
             let properties = properties::show(py, &publish.properties)?;
-            Ok((mid(ticket), publish.topic.to_string(), payload, publish.qos as i64, publish.retain, properties))
+            Ok((
+                mid(ticket),
+                publish.topic.to_string(),
+                payload,
+                publish.qos as i64,
+                publish.retain,
+                properties,
+            ))
         };
         dropped.into_iter().map(show).collect()
     }

@@ -41,10 +41,20 @@ def fetched(directory: Path) -> Path:
 def run_tests(tree: Path, results: Path, arguments: list[str]) -> None:
     """Runs paho's tests; the results are in the file."""
     # The tests start programs that import `tests`; the working folder is where they look for a Unix socket.
-    folders = (HERE / "shim", HERE / "brokers", tree)
+    folders = (HERE / "shim", HERE / "brokers", HERE, tree)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     (tree / "localhost").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "cleanup",
+        f"--junitxml={results}",
+    ]
     command += ["--continue-on-collection-errors", *(arguments or ["tests"])]
     subprocess.run(command, cwd=tree, env=environment, check=False)
 

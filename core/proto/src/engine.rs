@@ -323,7 +323,8 @@ impl Engine {
 
     fn reconfigure(&mut self, options: Arc<Options>) {
         let before = std::mem::replace(&mut self.options, options);
-        self.made_client_id &= self.options.client_id.is_empty() || self.options.client_id == before.client_id;
+        self.made_client_id &=
+            self.options.client_id.is_empty() || self.options.client_id == before.client_id;
         if self.options.client_id.is_empty() {
             Arc::make_mut(&mut self.options).client_id = before.client_id.clone();
         }

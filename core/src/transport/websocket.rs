@@ -64,8 +64,7 @@ pub(super) async fn connect(
         .max_frame_size(Some(limit));
     match handshake(&mut stream, request).await {
         Ok(rest) => {
-            let frames =
-                WebSocketStream::from_partially_read(stream, rest, Role::Client, Some(config)).await;
+            let frames = WebSocketStream::from_partially_read(stream, rest, Role::Client, Some(config)).await;
             Ok(Stream::WebSocket(Box::new(WebSocket { frames, rest: Bytes::new() })))
         }
         // Credentials and paths do not heal by themselves.
@@ -88,7 +87,8 @@ async fn handshake(stream: &mut Stream, request: Request) -> Result<Vec<u8>, (u1
         let mut answer = httparse::Response::new(&mut space);
         match answer.parse(&taken) {
             Ok(httparse::Status::Complete(length)) => {
-                return check_answer(&answer, &taken[length..], &request.key).map(|()| taken[length..].to_vec());
+                return check_answer(&answer, &taken[length..], &request.key)
+                    .map(|()| taken[length..].to_vec());
             }
             Ok(httparse::Status::Partial) if taken.len() < ANSWER_LIMIT => {}
             _ => return Err((0, "the answer is not HTTP".into())),
@@ -108,8 +108,8 @@ fn check_answer(answer: &httparse::Response<'_, '_>, rest: &[u8], key: &str) -> 
     if status != 101 {
         return Err((status, refusal(status, answer.reason.unwrap_or_default(), rest)));
     }
-    let upgrades = value("Connection")
-        .is_some_and(|value| value.split(',').any(|token| token.trim() == "upgrade"));
+    let upgrades =
+        value("Connection").is_some_and(|value| value.split(',').any(|token| token.trim() == "upgrade"));
     if !upgrades || value("Upgrade").as_deref() != Some("websocket") {
         return Err((status, "the answer does not upgrade the connection".into()));
     }

@@ -117,7 +117,7 @@ fn mqtt_3_1_has_another_name_and_bridges_a_bit_of_the_number() {
     let bytes = connect_bytes(Version::V4, &Connect { bridge: true, ..old }).unwrap();
     assert_eq!(bytes[10], 0x83);
     let bytes = connect_bytes(Version::V5, &Connect { bridge: true, mqtt31: true, ..connect() }).unwrap();
-    assert_eq!(bytes[..9], *hex::bytes("10 10 00 04 'MQTT' 85"));
+    assert_eq!(bytes[..9], *hex::bytes("10 0F 00 04 'MQTT' 85"));
 }
 
 #[test]

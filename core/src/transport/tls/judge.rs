@@ -50,7 +50,13 @@ impl Judge {
 
     /// Accepts everybody.
     pub(super) fn blind(provider: Arc<CryptoProvider>) -> Judge {
-        Judge { verifier: None, provider, named: Vec::new(), names: Names::Ignored, refused: Mutex::new(None) }
+        Judge {
+            verifier: None,
+            provider,
+            named: Vec::new(),
+            names: Names::Ignored,
+            refused: Mutex::new(None),
+        }
     }
 
     pub(super) fn forget(&self) {
