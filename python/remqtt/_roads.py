@@ -29,8 +29,8 @@ _OWN_HEADERS = ("upgrade", "connection", "sec-websocket-key", "sec-websocket-ver
 #: What rustls says when it and the server cannot agree, in contrast to what the network does to a handshake.
 _DISAGREEMENTS = ("fatal alert", "incompatible")
 
-#: What the core says of a server that nobody it trusts vouches for.
-_STRANGER = "is not trusted; tls_ca_file names whom to trust"
+#: What the core says of a server that nobody it trusts vouches for, or only somebody of the same name.
+_STRANGERS = ("is not trusted; tls_ca_file names whom to trust", ": BadSignature")
 
 _clients: weakref.WeakValueDictionary[int, Roads] = weakref.WeakValueDictionary()
 _numbers = itertools.count(1)
@@ -293,7 +293,7 @@ class Roads(Events):
         )
         # A stranger to the authorities in a named file is one to Python's ssl too.
         named = (self._tls_options or {}).get("tls_ca_file")
-        if named and _STRANGER in text:
+        if named and any(words in text for words in _STRANGERS):
             return False
         # What was said to the core by the names of its options, the context does not know.
         if self._encrypts != "core" or not about_tls or self._tls_overrides():
