@@ -21,6 +21,8 @@ help:
 	@echo 'make bench                            bench-drain and bench-clients'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
 	@echo 'make sim [N=100000 SEED=1]             random stories against the model'
+	@echo 'make conformance                      the tests and examples of paho-mqtt, with remqtt in its place'
+	@echo 'make check-surface [SURFACE=folder]    the public surface, against a record of that of paho-mqtt'
 	@echo 'make fuzz [FUZZ_SECONDS=300]           every fuzz target (nightly, cargo-fuzz)'
 	@echo 'make clean'
 
@@ -74,6 +76,17 @@ test-c: lib
 test-readme: lib python
 	@$(QUIET) test-readme $(PY) tests/readme.py $(TARGET)
 
+# Needs a package index: the source distribution of paho-mqtt is fetched, and never part of this repository.
+conformance: python
+	@$(PY) tests/conformance/run.py $(TARGET)
+
+# The record of the surface and the program that compares are kept in a folder beside the project.
+SURFACE ?= ../shared
+check-surface: python
+	@if [ -f $(SURFACE)/check_surface.py ]; then \
+	    $(PY) $(SURFACE)/check_surface.py --check $(SURFACE)/paho_surface.json remqtt; \
+	else echo '== check-surface skipped: no $(SURFACE)/check_surface.py here'; fi
+
 check: setup
 	@$(QUIET) fmt $(CARGO) fmt --all --check
 	@$(QUIET) clippy $(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -84,10 +97,14 @@ check: setup
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
 	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/demo/*.py tests/readme.py
 	@$(QUIET) mypy-package $(PY) -m mypy python/remqtt
+	@$(QUIET) mypy-conformance $(PY) -m mypy tests/conformance/run.py tests/conformance/examples.py tests/conformance/table.py
+	@if [ -f python/remqtt/_native.abi3.so ]; then \
+	    $(QUIET) stubtest $(PY) -m mypy.stubtest remqtt --ignore-missing-stub; \
+	else echo '== stubtest skipped: no native module here (make python)'; fi
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release

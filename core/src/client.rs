@@ -22,6 +22,9 @@ use crate::shared::{Load, Shared};
 use crate::store;
 use crate::transport::{self, Dialler, Endpoint};
 
+/// The driver answers far sooner; only one that is gone does not.
+const DRIVER_ANSWERS: Duration = Duration::from_secs(5);
+
 /// A client. Clones are handles of the same client; the last one to go closes it.
 #[derive(Debug)]
 pub struct Client {
@@ -159,6 +162,14 @@ impl Client {
             let refuse = queue.options.backlog_when_full == WhenFull::Refuse;
             queue.admit(load, refuse)
         })
+    }
+
+    /// Gives up every QoS 1 and 2 publish that is not complete, and returns them, oldest first. Each completes with
+    /// `Dropped`. A server that has one of them already keeps it.
+    pub fn drop_publishes(&self) -> Result<Vec<(Ticket, Publish)>, Error> {
+        let (to, dropped) = std::sync::mpsc::channel();
+        self.shared.send(Command::DropPublishes(to))?;
+        dropped.recv_timeout(DRIVER_ANSWERS).map_err(|_| ErrorCode::Closed.into())
     }
 
     /// Subscribes, now or as soon as there is a connection, and again whenever the server lost the session.

@@ -953,6 +953,16 @@ void remqtt_config_free(remqtt_config *config);
  *   protocol_version: one of 4 5; default 5
  *     Protocol version: 4 is MQTT 3.1.1, 5 is MQTT 5. Default 5: only there can a client open the
  *     server's send window, and an outage's backlog drains at window per round trip.
+ *   mqtt31: boolean; default false
+ *     Call MQTT 3.1.1 by the name and number of its predecessor MQTT 3.1, for servers that know
+ *     nothing newer. Default off: nearly every server does.
+ *   bridge: boolean; default false
+ *     Connect as a bridge does to mosquitto or RSMB: they send back nothing that this client
+ *     published, and keep the retain flag of what they pass on. Default off; other servers may refuse
+ *     the connection.
+ *   server_client_id: boolean; default false
+ *     Where no client identifier is given and the session is to end with its connection, let the
+ *     server make one. Default off: one that stays the same makes the server's log readable.
  *   clean_start: boolean; default false
  *     Ask the server for a fresh session: on MQTT 5 at the first connection only, because a session
  *     that outlives an outage is what this client is for; on MQTT 3.1.1 at every connection, because
@@ -992,6 +1002,9 @@ void remqtt_config_free(remqtt_config *config);
  *   receive_maximum: integer, 1 to 65535; default 65535
  *     MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
  *     Default 65535; what bounds memory is `receive_buffer`.
+ *   announce_receive_maximum: boolean; default true
+ *     Announce also a receive maximum that is the protocol's own default. Default on; for clients that
+ *     receive nothing it makes no difference.
  *   receive_buffer: integer, 1 to 1099511627776; default 16777216
  *     Bytes of received messages that may wait for the application before the socket is no longer
  *     read. Default 16 MiB.
@@ -1013,6 +1026,12 @@ void remqtt_config_free(remqtt_config *config);
  *     `NotConnected`.
  *   lost_session_publishes: one of resend fail; default resend
  *     Unacknowledged publishes when the server lost the session: resend or fail. Default resend.
+ *   lost_session_dup: boolean; default false
+ *     Mark publishes that are sent again in a new session with DUP, as paho does. Default off: in that
+ *     session nobody has seen them before. [MQTT-3.3.1-1]
+ *   deliver_invalid_topics: boolean; default false
+ *     Deliver messages whose topic is not UTF-8, with the bytes of the topic beside its text, instead
+ *     of closing the connection as the specification asks [MQTT-1.5.3-1]. Default off.
  *   lost_session_subscriptions: one of restore forget; default restore
  *     Subscriptions when the server lost the session: restore or forget. Default restore.
  *   store: text; default empty
@@ -1049,6 +1068,9 @@ void remqtt_config_free(remqtt_config *config);
  *   tls_ciphers: text; default empty
  *     Cipher suites in order of preference, separated by colons, by their OpenSSL or IANA names.
  *     Default empty: all that the library has, which are all good.
+ *   tls_common_name: boolean; default false
+ *     A certificate that names no hosts but has the host as its common name is for that host, as
+ *     OpenSSL has it. Default off: such certificates are out of use since 2011. [RFC 6125, 6.4.4]
  *   tls_insecure_skip_hostname: boolean; default false
  *     DANGER: accept a certificate that was issued for another host. Whoever has any certificate of a
  *     trusted authority can pretend to be the server. Default off.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Union
 
 from . import _native
 from .enums import CallbackAPIVersion, MQTTProtocolVersion
 from .subscribeoptions import SubscribeOptions
+
+#: What publish() takes, under paho's name.
+PayloadType = Union[str, bytes, bytearray, int, float, None]
+CleanStartOption = Union[bool, Literal[3]]
+HTTPHeader = dict[str, str]
 
 _FORM_1 = ("client_id", "clean_session", "userdata", "protocol", "transport", "reconnect_on_failure")
 _FORM_2 = ("callback_api_version", *_FORM_1, "manual_ack")
@@ -56,8 +61,6 @@ def _checked(setup: Setup) -> Setup:
         raise TypeError("callback_api_version must be a CallbackAPIVersion")
     if setup.protocol not in (3, 4, 5):
         raise ValueError(f"protocol must be MQTTv31, MQTTv311 or MQTTv5, not {setup.protocol!r}")
-    if setup.protocol == MQTTProtocolVersion.MQTTv31:
-        raise ValueError("MQTT 3.1 is not supported: use MQTTv311 or MQTTv5")
     if setup.transport not in ("tcp", "websockets", "unix"):
         raise ValueError(f'transport must be "websockets", "tcp", "unix", not {setup.transport}')
     if setup.protocol == MQTTProtocolVersion.MQTTv5:

@@ -47,6 +47,23 @@ class _LoopThread:
         return self._client._looping == "thread"
 
 
+#: What is wrong with an answer to the WebSocket handshake: in the core's words, and in paho's.
+_HANDSHAKES = {
+    "the answer is not HTTP": "WebSocket handshake error",
+    "the connection ended before the answer": "WebSocket handshake error",
+    "the answer does not upgrade": "WebSocket handshake error, connection not upgraded",
+    "a wrong Sec-WebSocket-Accept": "WebSocket handshake error, invalid secret key",
+}
+
+
+def _websocket_error(text: str) -> WebsocketConnectionError:
+    words = next((theirs for ours, theirs in _HANDSHAKES.items() if ours in text), text)
+    error = WebsocketConnectionError(words)
+    if words is not text:
+        error.__cause__ = ConnectionError(text)
+    return error
+
+
 class Connection(External):
     """The calls about the connection; `Client` inherits them."""
 
@@ -160,7 +177,8 @@ class Connection(External):
 
     def is_connected(self) -> bool:
         """True while there is a connection that the server has accepted."""
-        return not self._ending and self._core.state() == CONNECTED
+        # A program that has seen it true relies on what its on_connect does.
+        return self._greeted and not self._ending and self._core.state() == CONNECTED
 
     def loop_start(self) -> MQTTErrorCode:
         """Callbacks run in the background from now on.
@@ -292,7 +310,7 @@ class Connection(External):
 
     def _attempt(self) -> bool:
         """Starts and waits for the transport; false when it is worth another attempt, in another way."""
-        self._pending_start = self._ending = False
+        self._pending_start = self._ending = self._greeted = False
         self._loss, self._road_error = MQTTErrorCode.MQTT_ERR_SUCCESS, None
         self._first_error, self._connecting, self._announced = None, True, 1
         try:
@@ -369,7 +387,7 @@ class Connection(External):
         if name == "InvalidOption":
             return ValueError(text)
         if "WebSocket: " in text:
-            return WebsocketConnectionError(text)
+            return _websocket_error(text)
         if "TLS: " in text:
             import ssl
 
@@ -400,14 +418,21 @@ class Connection(External):
         return lambda: poll.poll(_SLICE * 1_000)
 
     def _run_once(self, timeout: float = 0.0) -> bool:
-        """Runs the callbacks for what has happened; false when that was nothing."""
+        """Runs the callbacks for what has happened; false when that was nothing.
+
+        That an attempt begins is no news to wait for: programs call loop() once for the CONNACK.
+        """
         if self._batch is not None and self._looping != "thread" and self._in_callback == get_ident():
             # A callback drives the loop: what came before the new events has its turn before them.
             self._batch.put_back()
-        events = self._core.pull(timeout)
-        if events is not None:
-            self._drain(events)
-        return events is not None
+        deadline = time.monotonic() + timeout
+        events, self._begins, self._heard = self._core.pull(timeout), False, False
+        if events is None:
+            return False
+        self._drain(events)
+        if self._begins and not self._heard and timeout > 0 and (left := deadline - time.monotonic()) > 0:
+            self._run_once(left)
+        return True
 
     def _run_until(self, done: Any, timeout: float) -> None:
         deadline = time.monotonic() + timeout

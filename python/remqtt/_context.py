@@ -62,6 +62,7 @@ def options(mirrored: Mirror) -> dict[str, str]:
         ),
         "tls_alpn": mirrored.alpn,
         "tls_min_version": mirrored.min_version,
+        "tls_common_name": "false",
         "tls_insecure_skip_hostname": str(not mirrored.check_hostname).lower(),
         "tls_insecure_skip_verification": str(not mirrored.verify).lower(),
     }

@@ -114,12 +114,21 @@ class Events(Callbacks):
     _batch: _native.Events | None = None
     #: The rest of the batch is for another turn.
     _halt = False
+    #: There was an event that says that an attempt begins; one that says how a connection begins or ends.
+    _begins = _heard = False
+    #: on_connect was told of the present connection.
+    _greeted = False
     #: What ended the last connection.
     _loss = MQTTErrorCode.MQTT_ERR_SUCCESS
     #: What a subscribe or unsubscribe asked for, by its ticket.
     _requests: dict[int, int] | None = None
     _matcher: MQTTMatcher | None = None
     _matched: dict[str, list[Any]] | None = None
+
+    def _refuse_while_connected(self, name: str) -> None:
+        # A connection that disconnect() is ending does not count.
+        if not self._ending and self._core.state() not in (STOPPED, CLOSED):
+            raise RuntimeError(f"updating {name} on established connection is not supported")
 
     def _log_changed(self) -> None:
         self._logging = self._logger is not None or self.on_log is not None
@@ -152,15 +161,19 @@ class Events(Callbacks):
             events.put_back()
 
     def _deliver(self, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
         if self._logging:
             properties = f", properties={message.properties}" if self._mqtt5 else ""
             self._log(
                 LogLevel.MQTT_LOG_DEBUG,
                 "Received PUBLISH (d%d, q%d, r%d, m%d), '%s'%s, ...  (%d bytes)",
                 *(message.dup, message.qos, message.retain, message.mid),
-                *(message.topic, properties, len(message.payload)),
+                *(topic or message._topic, properties, len(message.payload)),
             )
-        callbacks = self._callbacks_of(message.topic) if self._matcher is not None else ()
+        callbacks = self._callbacks_of(topic) if topic and self._matcher is not None else ()
         for callback in callbacks:
             try:
                 callback(self, self._userdata, message)
@@ -208,7 +221,7 @@ class Events(Callbacks):
             self._logger.log(LOGGING_LEVEL[level], text, *arguments)
 
     def _connecting_event(self, event: tuple[Any, ...]) -> None:
-        self._muted = 0
+        self._muted, self._begins = 0, True
         if self._announced:
             self._announced = 0
         else:
@@ -216,7 +229,7 @@ class Events(Callbacks):
 
     def _connected_event(self, event: tuple[Any, ...]) -> None:
         _, present, _, _, _, code, properties = event
-        self._loss = MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._loss, self._greeted, self._heard = MQTTErrorCode.MQTT_ERR_SUCCESS, True, True
         self._transport_up(True)
         self._connack(present, code, properties)
 
@@ -242,14 +255,15 @@ class Events(Callbacks):
             self._call("on_connect", flags, code)
 
     def _disconnected_event(self, event: tuple[Any, ...]) -> None:
-        _, error, was_connected, from_server, retry, _, pairs = event
+        _, error, was_connected, from_server, retry, _, pairs, fields = event
+        self._greeted, self._heard = False, True
         if error is None:
             if self._muted:
                 self._muted = 0
             else:
                 self._loss, self._left = MQTTErrorCode.MQTT_ERR_NO_CONN, True
                 opened = self._opened
-                self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [])
+                self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [], 0)
                 self._close_socket(opened)
         elif not was_connected and _reached_nobody(error):
             self._no_transport(error, retry is None)
@@ -266,7 +280,7 @@ class Events(Callbacks):
                 self._ending = True
             said = was_connected and from_server
             self._close_socket()
-            self._call_on_disconnect(loss, said, code if said else None, pairs if said else [])
+            self._call_on_disconnect(loss, said, code if said else None, pairs if said else [], fields)
             self._after_loss(loss, was_connected, retry is None)
         if self._ending and self._looping == "thread" and self._core.state() in (STOPPED, CLOSED):
             # paho's thread ends by itself here, and loop_start() may be called again.
@@ -310,7 +324,7 @@ class Events(Callbacks):
     _reconnect_on_failure = True
 
     def _call_on_disconnect(
-        self, rc: MQTTErrorCode, from_server: bool, code: int | None, pairs: list[Any]
+        self, rc: MQTTErrorCode, from_server: bool, code: int | None, pairs: list[Any], fields: int
     ) -> None:
         reason = None if code is None else known(PacketTypes.DISCONNECT, code)
         if self._version2:
@@ -323,7 +337,9 @@ class Events(Callbacks):
         elif not self._mqtt5:
             self._call("on_disconnect", rc)
         elif from_server:
-            self._call("on_disconnect", reason, of(PacketTypes.DISCONNECT, pairs))
+            # What the packet left out is None here.
+            properties = of(PacketTypes.DISCONNECT, pairs) if fields > 1 else None
+            self._call("on_disconnect", reason if fields else None, properties)
         else:
             self._call("on_disconnect", rc, None)
 

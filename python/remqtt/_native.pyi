@@ -1,7 +1,9 @@
 """The native module: the core, and the objects that are made for every message."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, final
+
+from typing_extensions import Self, disjoint_base
 
 from .enums import MQTTErrorCode
 from .properties import Properties
@@ -19,6 +21,7 @@ PROPERTIES: tuple[tuple[int, str, str, tuple[int, ...]], ...]
 
 _Pairs = list[tuple[int, Any]]
 
+@disjoint_base
 class MQTTMessage:
     """A message that arrived."""
 
@@ -31,6 +34,7 @@ class MQTTMessage:
     retain: bool
     info: MQTTMessageInfo
     properties: Properties | None
+    def __new__(cls, mid: int = 0, topic: bytes = b"") -> Self: ...
     def __init__(self, mid: int = 0, topic: bytes = b"") -> None: ...
     @property
     def topic(self) -> str: ...
@@ -42,10 +46,12 @@ class MQTTMessage:
     def _topic(self, topic: bytes) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
+@disjoint_base
 class MQTTMessageInfo:
     """The result of a publish."""
 
     mid: int
+    def __new__(cls, mid: int) -> Self: ...
     def __init__(self, mid: int) -> None: ...
     @property
     def rc(self) -> MQTTErrorCode: ...
@@ -58,6 +64,7 @@ class MQTTMessageInfo:
     def next(self) -> MQTTErrorCode | int: ...
     def __getitem__(self, index: int) -> MQTTErrorCode | int: ...
 
+@final
 class Events:
     """An iterator over one batch of events."""
 
@@ -67,12 +74,14 @@ class Events:
     def __next__(self) -> Any: ...
     def put_back(self) -> None: ...
 
+@final
 class Worker:
     """An iterator over the turns of clients that have events."""
 
     def __iter__(self) -> Worker: ...
     def __next__(self) -> Events: ...
 
+@final
 class Question:
     """What the core wants of Python on the way to a server: TLS, or headers."""
 
@@ -88,16 +97,18 @@ class Question:
     def done(self, headers: list[tuple[str, str]] | None = None) -> None: ...
     def failed(self, code: str, text: str) -> None: ...
 
+@final
 class Spawns:
     """An iterator over what wants a thread."""
 
     def __iter__(self) -> Spawns: ...
     def __next__(self) -> Worker | Question: ...
 
+@final
 class Core:
     """The native half of a client."""
 
-    def __init__(self, options: dict[str, str]) -> None: ...
+    def __new__(cls, options: dict[str, str]) -> Self: ...
     def set_options(self, options: dict[str, str]) -> None: ...
     def option(self, key: str) -> str | None: ...
     def set_servers(self, servers: list[str]) -> None: ...
@@ -129,6 +140,7 @@ class Core:
         properties: _Pairs | None,
         drop_offline: bool,
     ) -> MQTTMessageInfo: ...
+    def drop_publishes(self) -> list[tuple[int, str, bytes, int, bool, _Pairs]]: ...
     def subscribe(
         self, filters: list[tuple[str, int, bool, bool, int]], properties: _Pairs | None
     ) -> int: ...

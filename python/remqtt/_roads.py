@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import quote
 
 from . import _native, _proxy
-from ._events import STOPPED, Events
+from ._events import Events
 from .enums import LogLevel
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _TRANSPORTS = ("websockets", "tcp", "unix")
 _OWN_HEADERS = ("upgrade", "connection", "sec-websocket-key", "sec-websocket-version")
 #: What rustls says when it and the server cannot agree, in contrast to what the network does to a handshake.
 _DISAGREEMENTS = ("fatal alert", "incompatible")
+
+#: What the core says of a server that nobody it trusts vouches for, or only somebody of the same name.
+_STRANGERS = ("is not trusted; tls_ca_file names whom to trust", ": BadSignature")
 
 _clients: weakref.WeakValueDictionary[int, Roads] = weakref.WeakValueDictionary()
 _numbers = itertools.count(1)
@@ -175,8 +178,7 @@ class Roads(Events):
 
     @transport.setter
     def transport(self, value: str) -> None:
-        if self._core.state() != STOPPED:
-            raise RuntimeError("updating transport on established connection is not supported")
+        self._refuse_while_connected("transport")
         if value not in _TRANSPORTS:
             raise ValueError(f"transport must be {', '.join(map(repr, _TRANSPORTS))}, not {value!r}")
         self._transport = value
@@ -289,6 +291,10 @@ class Roads(Events):
             and ("TLS: " in text or "tls_" in text)
             and (name == "InvalidOption" or any(words in text for words in _DISAGREEMENTS))
         )
+        # A stranger to the authorities in a named file is one to Python's ssl too.
+        named = (self._tls_options or {}).get("tls_ca_file")
+        if named and any(words in text for words in _STRANGERS):
+            return False
         # What was said to the core by the names of its options, the context does not know.
         if self._encrypts != "core" or not about_tls or self._tls_overrides():
             return False

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 _UNLIMITED = str(1 << 40)
 
 
+def behind_paho() -> bool:
+    """Whether programs find this package under the name paho.mqtt."""
+    return sys.modules.get("paho.mqtt.client") is sys.modules.get("remqtt.client")
+
+
 def _settable(name: str, doc: str, check: Callable[[Any], Any] = lambda value: value) -> Any:
     """A setting of the connection: an attribute that cannot be changed while there is one."""
 
     def set_value(self: Any, value: Any) -> None:
-        if self._core.state() != STOPPED:
-            raise RuntimeError(f"updating {name} on established connection is not supported")
+        self._refuse_while_connected(name)
         setattr(self, "_" + name, check(value))
 
     return property(lambda self: getattr(self, "_" + name), set_value, None, doc)
@@ -122,8 +126,8 @@ class Settings(Private):
     def enable_logger(self, logger: logging.Logger | None = None) -> None:
         """Log lines go to `logger` too; by default to the one with this module's name."""
         if logger is None:
-            behind_paho = sys.modules.get("paho.mqtt.client") is sys.modules.get("remqtt.client")
-            logger = self._logger or logging.getLogger("paho.mqtt.client" if behind_paho else "remqtt.client")
+            name = "paho.mqtt.client" if behind_paho() else "remqtt.client"
+            logger = self._logger or logging.getLogger(name)
         self._logger = logger
         self._log_changed()
 
@@ -196,7 +200,3 @@ class Settings(Private):
     def max_queued_messages(self, value: int) -> None:
         self._refuse_while_connected("max_queued_messages")
         self.max_queued_messages_set(value)
-
-    def _refuse_while_connected(self, name: str) -> None:
-        if self._core.state() != STOPPED:
-            raise RuntimeError(f"updating {name} on established connection is not supported")

@@ -44,6 +44,7 @@ def asked_for(
         "tls_alpn": ",".join(alpn_protocols or ()),
         "tls_min_version": "1.2",
         "tls_ciphers": ciphers or "",
+        "tls_common_name": "true",
         "tls_insecure_skip_hostname": "false",
         "tls_insecure_skip_verification": "false" if verify else "true",
     }
@@ -82,7 +83,8 @@ def code_of(error: Exception) -> str:
 
 def refused(text: str, cause: Exception | None) -> ssl.SSLError:
     """The exception for a refused certificate: of Python's kind, in the words of the core."""
-    made = ssl.SSLCertVerificationError(1, text)
+    # Programs look for OpenSSL's words.
+    made = ssl.SSLCertVerificationError(1, f"certificate verify failed: {text}")
     made.verify_code = getattr(cause, "verify_code", 1)
     made.verify_message = getattr(cause, "verify_message", text)
     return made

@@ -11,11 +11,15 @@ client.loop_forever()
 
 from __future__ import annotations
 
+import errno
+import importlib.util
 import inspect
 import os
-from typing import Any, Callable, TypeVar, overload
+import warnings
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
 from . import _arguments, _callbacks, _constants, _dispatch, _native
+from ._arguments import CleanStartOption, HTTPHeader, PayloadType
 from ._callbacks import *  # noqa: F403 - paho's aliases, all of them
 from ._constants import *  # noqa: F403 - paho's constants, all of them
 from ._events import (
@@ -24,9 +28,9 @@ from ._events import (
     convert_connack_rc_to_reason_code,
     convert_disconnect_error_code_to_reason_code,
 )
-from ._native import MQTTMessage, MQTTMessageInfo
-from ._roads import WebsocketConnectionError
-from ._settings import Settings
+from ._message import MQTTMessage, MQTTMessageInfo
+from ._roads import WebsocketConnectionError, WebSocketHeaders
+from ._settings import Settings, behind_paho
 from .enums import (
     CallbackAPIVersion,
     ConnackCode,
@@ -37,12 +41,23 @@ from .enums import (
     MQTTProtocolVersion,
     PahoClientMode,
 )
-from .exception import MQTTException
+from .exception import MalformedPacket, MQTTException
 from .matcher import MQTTMatcher
 from .packettypes import PacketTypes
-from .properties import Properties
+from .properties import Properties, of
 from .reasoncodes import ReasonCode, ReasonCodes
 from .subscribeoptions import SubscribeOptions
+
+try:
+    import socks  # type: ignore[import-untyped]
+except ImportError:
+    socks = None
+
+EAGAIN = errno.EAGAIN
+#: Whether dnspython is there, as in paho. connect_srv() does not need it.
+HAVE_DNS = importlib.util.find_spec("dns") is not None
+#: What paho wakes its own thread with; nothing here does.
+sockpair_data = b"0"
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
@@ -89,6 +104,10 @@ class Client(Settings):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         setup = _arguments.setup(args, kwargs)
+        if setup.callback_api_version is CallbackAPIVersion.VERSION1 and behind_paho():
+            # Only there: who imports remqtt by its name may use the form that suits.
+            text = "Callback API version 1 is deprecated, update to latest version"
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
         client_id = setup.client_id or b""
         self._client_id = client_id.encode("utf-8") if isinstance(client_id, str) else bytes(client_id)
         self._callback_api_version = setup.callback_api_version
@@ -97,12 +116,19 @@ class Client(Settings):
         self._mqtt5 = self._protocol == MQTTProtocolVersion.MQTTv5
         self._clean_session = setup.clean_session
         self._userdata = setup.userdata
+        self.suppress_exceptions = False
         self._reconnect_on_failure = setup.reconnect_on_failure
         self._transport = setup.transport
         # Offline, QoS 0 is dropped as in paho; but not by the core, because paho sends it before the CONNACK.
         options = {
-            "protocol_version": str(int(self._protocol)),
+            # MQTT 3.1 is 3.1.1 by another name.
+            "protocol_version": "5" if self._mqtt5 else "4",
+            "mqtt31": str(self._protocol == MQTTProtocolVersion.MQTTv31).lower(),
             "client_id": self._client_id.decode("utf-8"),
+            # As paho does it.
+            "server_client_id": "true",
+            "lost_session_dup": "true",
+            "deliver_invalid_topics": "true",
             "reconnect": "true" if setup.reconnect_on_failure else "false",
             "manual_ack": "true" if setup.manual_ack else "false",
         }
@@ -151,6 +177,8 @@ class Client(Settings):
         otherwise.
         """
         pairs = None if properties is None else properties._pairs()
+        if pairs and self._mqtt5 and "TopicAlias" in properties.__dict__:
+            topic, pairs = self._without_alias(topic, pairs)
         info = self._core.publish(topic, payload, qos, retain, pairs, self._drop_offline)
         if self._logging:
             self._log_publish(info, topic, payload, qos, retain, properties)
@@ -239,6 +267,28 @@ class Client(Settings):
         """
         return self._core.sync(timeout)
 
+    def drop_out_messages(self) -> list[MQTTMessage]:
+        """Gives up all QoS 1 and 2 messages that are not delivered yet, and returns them, oldest first.
+
+        Whoever waits for one of them gets the error at once. For example in on_connect, when a server that
+        was replaced must not get what was meant for the old one.
+        """
+        messages = []
+        for mid, topic, payload, qos, retain, pairs in self._core.drop_publishes():
+            message = MQTTMessage(mid, topic.encode("utf-8"))
+            message.payload, message.qos, message.retain = payload, qos, retain
+            message.properties = of(PacketTypes.PUBLISH, pairs) if self._mqtt5 else None
+            messages.append(message)
+        return messages
+
+    def enable_bridge_mode(self) -> None:
+        """From the next connect() on the server takes this client for a bridge.
+
+        It sends back nothing that this client published, so that a subscription to # makes no circle, and
+        keeps the retain flag of what it passes on. mosquitto and RSMB know that; others may refuse.
+        """
+        self._core.set_options({"bridge": "true"})
+
     def stats(self) -> dict[str, int]:
         """The core's counters by name; help(remqtt.statistics) lists them. Not in paho-mqtt."""
         return self._core.stats()
@@ -269,6 +319,22 @@ class Client(Settings):
         """Which arguments the callbacks get."""
         return self._callback_api_version
 
+    def _without_alias(
+        self, topic: str | None, pairs: list[tuple[int, Any]]
+    ) -> tuple[str | None, list[tuple[int, Any]]]:
+        """The same publish with its whole topic.
+
+        An alias holds for one connection, and a message must survive several.
+        """
+        alias = dict(pairs)[_TOPIC_ALIAS]
+        aliases = self._aliases = self._aliases or {}
+        if topic:
+            aliases[alias] = topic
+        return topic or aliases.get(alias), [pair for pair in pairs if pair[0] != _TOPIC_ALIAS]
+
+    #: What TopicAlias stood for in publish().
+    _aliases: dict[int, str] | None = None
+
     def _file(self, mid: int) -> None:
         """A subscribe or unsubscribe is under way: its failure is none of on_publish."""
         if self._requests is None:
@@ -293,6 +359,8 @@ class Client(Settings):
             core.close(_LINGER)
 
 
+_TOPIC_ALIAS = 35
+
 #: Seconds that a forgotten client may take to deliver what it has accepted.
 _LINGER = 2.0
 
@@ -314,10 +382,15 @@ Client.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 )
 
 __all__ = [
+    "EAGAIN",
+    "HAVE_DNS",
     "LOGGING_LEVEL",
+    "TYPE_CHECKING",
     "CallbackAPIVersion",
+    "CleanStartOption",
     "Client",
     "ConnackCode",
+    "HTTPHeader",
     "LogLevel",
     "MQTTErrorCode",
     "MQTTException",
@@ -325,17 +398,22 @@ __all__ = [
     "MQTTMessage",
     "MQTTMessageInfo",
     "MQTTProtocolVersion",
+    "MalformedPacket",
     "MessageState",
     "MessageType",
     "PacketTypes",
     "PahoClientMode",
+    "PayloadType",
     "Properties",
     "ReasonCode",
     "ReasonCodes",
     "SubscribeOptions",
+    "WebSocketHeaders",
     "WebsocketConnectionError",
     "convert_connack_rc_to_reason_code",
     "convert_disconnect_error_code_to_reason_code",
+    "sockpair_data",
+    "socks",
 ]
 __all__ += _callbacks.__all__
 __all__ += _constants.__all__

@@ -30,7 +30,7 @@ class PacketTypes:
 
     WILLMESSAGE = 99
 
-    Names: ClassVar[list[str]] = [
+    Names: ClassVar[tuple[str, ...]] = (
         "reserved",
         "Connect",
         "Connack",
@@ -47,4 +47,4 @@ class PacketTypes:
         "Pingresp",
         "Disconnect",
         "Auth",
-    ]
+    )

@@ -175,7 +175,7 @@ class Properties:
         if kind == "Variable Byte Integer":
             return VariableByteIntegers.decode(buffer)
         if kind == "Binary Data":
-            return readBytes(buffer)
+            return readBytes(buffer, propslen)
         if kind == "UTF-8 Encoded String":
             return readUTF(buffer, propslen)
         name, used = readUTF(buffer, propslen)
@@ -294,9 +294,11 @@ def writeBytes(buffer: bytes) -> bytearray:
     return writeInt16(len(buffer)) + buffer
 
 
-def readBytes(buffer: bytes) -> tuple[bytes, int]:
-    """Bytes behind their length, and the number of bytes used."""
+def readBytes(buffer: bytes, maxlen: int) -> tuple[bytes, int]:
+    """Bytes behind their length, and the number of bytes used, which are at most `maxlen`."""
+    if min(maxlen, len(buffer)) < 2:
+        raise MalformedPacket("Not enough data to read binary data length")
     length = readInt16(buffer)
-    if length > len(buffer) - 2:
-        raise MalformedPacket("Length delimited data too long")
+    if length > min(maxlen, len(buffer)) - 2:
+        raise MalformedPacket("Length delimited binary data too long")
     return buffer[2 : 2 + length], 2 + length

@@ -52,7 +52,11 @@ def multiple(
     """
     messages = [_message(message) for message in msgs]
     client = _client.Client(
-        CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, transport=transport
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        protocol=protocol,
+        transport=transport,
+        options={"announce_receive_maximum": False},
     )
     prepare(client, will, auth, tls, proxy_args)
     left = len(messages)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+import warnings
+from types import MappingProxyType
 from typing import Any
 
-from .packettypes import PacketTypes as P
+from .packettypes import PacketTypes
+
+P = PacketTypes
 
 _ACKS = (P.PUBACK, P.PUBREC)
 _REQUESTS = (P.SUBACK, P.UNSUBACK)
@@ -66,11 +70,16 @@ for _code, _name, _packets in _TABLE:
 
 @functools.total_ordering
 class ReasonCode:
-    """A reason code: equal to its number, to its name, and to a ReasonCode with the same number."""
+    """A reason code: equal to its number, to its name, and to a ReasonCode with the same number.
+
+    `names` has, for each number, its names and the packet types that use each.
+    """
+
+    names = MappingProxyType(_NAMES)
 
     def __init__(self, packetType: int, aName: str = "Success", identifier: int = -1) -> None:
         self.packetType = packetType
-        self.names = _NAMES
+        self.names = ReasonCode.names  # of the instance too, as in paho
         if identifier == -1:
             if packetType == P.DISCONNECT and aName == "Success":
                 aName = "Normal disconnection"
@@ -153,7 +162,12 @@ class _AnyReasonCode(type):
 
 
 class ReasonCodes(ReasonCode, metaclass=_AnyReasonCode):
-    """The name that ReasonCode had in paho-mqtt 1.x."""
+    """The name that ReasonCode had in paho-mqtt 1.x. Every ReasonCode counts as an instance."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        text = "ReasonCodes is deprecated, use ReasonCode (singular) instead"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        super().__init__(*args, **kwargs)
 
 
 def known(packet_type: int, code: int) -> ReasonCode:

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict, PyList};
 use remqtt_core::generation;
 use remqtt_core::proto::wire;
 use remqtt_core::proto::Engine;
@@ -29,6 +29,9 @@ const LEAVING: Duration = Duration::from_secs(1);
 
 /// One filter with QoS, no local, retain as published, retain handling.
 type Filter = (String, i64, bool, bool, u8);
+
+/// A publish that was given up.
+type Dropped<'py> = (i64, String, Bound<'py, PyBytes>, i64, bool, Bound<'py, PyList>);
 
 /// A client of the core, and the inbox that its events pass through.
 #[pyclass(frozen, module = "remqtt._native")]
@@ -293,6 +296,24 @@ impl Core {
             Err(error) if error.code == ErrorCode::NotConnected => Ok(MQTTMessageInfo::refused(mid, NO_CONN)),
             Err(error) => Err(raise(error)),
         }
+    }
+
+    /// Gives up what is not delivered: (mid, topic, payload, QoS, retain, properties) of each, oldest first.
+    fn drop_publishes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Dropped<'py>>> {
+        let dropped = py.detach(|| self.client.drop_publishes()).map_err(raise)?;
+        let show = |(ticket, publish): (Ticket, Publish)| {
+            let payload = PyBytes::new(py, &publish.payload);
+            let properties = properties::show(py, &publish.properties)?;
+            Ok((
+                mid(ticket),
+                publish.topic.to_string(),
+                payload,
+                publish.qos as i64,
+                publish.retain,
+                properties,
+            ))
+        };
+        dropped.into_iter().map(show).collect()
     }
 
     /// Subscribes; returns the mid.

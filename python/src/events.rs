@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use remqtt_core::{
     Batch, ByteString, Client, Delivery, Event, Handler, Mark, Message, Outage, Outcome, SessionState, Ticket,
 };
@@ -87,6 +87,11 @@ impl Events {
                 deliveries.insert(delivery.packet_identifier, delivery);
             }
         }
+        if let Some(raw) = message.raw_topic.clone() {
+            let version5 = self.inbox.version5.load(Ordering::Relaxed);
+            let topic = PyBytes::new(py, &raw).into_any().unbind();
+            return Ok(Bound::new(py, MQTTMessage::arrived(py, message, topic, version5))?.into_any());
+        }
         let topic = match &taken.topic {
             Some((topic, text)) if *topic == message.publish.topic => text.clone_ref(py),
             _ => {
@@ -96,7 +101,7 @@ impl Events {
             }
         };
         let version5 = self.inbox.version5.load(Ordering::Relaxed);
-        Ok(Bound::new(py, MQTTMessage::arrived(py, message, topic, version5))?.into_any())
+        Ok(Bound::new(py, MQTTMessage::arrived(py, message, topic.into_any(), version5))?.into_any())
     }
 }
 
@@ -184,7 +189,8 @@ fn tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             let error = lost.error.as_ref().map(|error| describe(py, error)).transpose()?;
             let retry = lost.retry_in.map(|delay| delay.as_secs_f64());
             let properties = show(py, &lost.properties)?;
-            ("disconnected", error, lost.was_connected, lost.from_server, retry, lost.failures, properties)
+            let (connected, said) = (lost.was_connected, lost.said);
+            ("disconnected", error, connected, lost.from_server, retry, lost.failures, properties, said)
                 .into_pyobject(py)
         }
         Event::Completed(ticket, outcome) => completed(py, ticket, outcome),

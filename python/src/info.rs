@@ -21,7 +21,7 @@ pub(crate) const QUEUE_SIZE: i64 = 15;
 /// rc is MQTT_ERR_SUCCESS for an accepted message; MQTT_ERR_NO_CONN when there is no connection (a QoS 0 message is
 /// dropped then; a QoS 1 or 2 message is kept, and rc becomes MQTT_ERR_SUCCESS once it is delivered);
 /// MQTT_ERR_QUEUE_SIZE when the queue is full and the message was refused.
-#[pyclass(module = "remqtt.client")]
+#[pyclass(subclass, module = "remqtt.client")]
 pub(crate) struct MQTTMessageInfo {
     /// The message identifier.
     #[pyo3(get, set)]

@@ -15,7 +15,7 @@ use crate::properties;
 ///
 /// Attributes: topic (str), payload (bytes), qos (0, 1 or 2), retain (bool), dup (bool), mid (packet identifier,
 /// 0 for QoS 0), properties (MQTT 5: a Properties, otherwise None), timestamp (time.monotonic() of its arrival).
-#[pyclass(module = "remqtt.client")]
+#[pyclass(subclass, module = "remqtt.client")]
 pub(crate) struct MQTTMessage {
     /// When it was taken from the queue, on the clock of time.monotonic().
     #[pyo3(get, set)]
@@ -54,7 +54,7 @@ impl MQTTMessage {
     pub(crate) fn arrived(
         py: Python<'_>,
         message: remqtt_core::Message,
-        topic: Py<PyString>,
+        topic: Py<PyAny>,
         version5: bool,
     ) -> MQTTMessage {
         let publish = message.publish;
@@ -70,7 +70,7 @@ impl MQTTMessage {
                 QoS::ExactlyOnce => 2,
             },
             retain: publish.retain,
-            topic: topic.into_any(),
+            topic,
             info: None,
             properties: match version5 {
                 true => Lazy::Wire(publish.properties),

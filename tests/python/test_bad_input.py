@@ -96,7 +96,6 @@ def test_connect_refuses(make: Any, arguments: Any, text: str) -> None:
     [
         ((V2,), {"clean_session": False}, ValueError),
         ((V2,), {"clean_session": True, "protocol": mqtt.MQTTv5}, ValueError),
-        ((V2,), {"protocol": mqtt.MQTTv31}, ValueError),
         ((V2,), {"protocol": 7}, ValueError),
         ((V2,), {"transport": "carrier pigeon"}, ValueError),
         ((V2,), {"clientid": "x"}, TypeError),

@@ -159,8 +159,9 @@ def test_in_the_background_a_bad_certificate_is_logged_and_on_connect_fail_calle
 def test_a_certificate_that_only_openssl_accepts_is_accepted_by_it(
     make: Make, authority: Authority, tmp_path: Path
 ) -> None:
-    # No subjectAltName: Python's ssl looks at the common name then, rustls never does.
-    broker = Broker(tmp_path, *tls_lines(authority, authority.issue("localhost", extension="")))
+    # A subjectAltName without a host: OpenSSL looks at the common name then, the core does not.
+    identity = authority.issue("localhost", extension="subjectAltName=email:broker@example.org")
+    broker = Broker(tmp_path, *tls_lines(authority, identity))
     for background in (False, True):
         client = make()
         log, calls = Logged(client), Calls(client, "on_connect", "on_connect_fail")
@@ -169,6 +170,24 @@ def test_a_certificate_that_only_openssl_accepts_is_accepted_by_it(
         client.loop_start()
         assert calls.next()[0] == "on_connect"
         assert log.has("TLS is done by rustls") and log.has("TLS is done by Python's ssl")
+    broker.end()
+
+
+def test_the_common_name_counts_where_there_is_no_other_as_in_paho(
+    make: Make, authority: Authority, tmp_path: Path
+) -> None:
+    broker = Broker(tmp_path, *tls_lines(authority, authority.issue("localhost", extension="")))
+    client = make()
+    log = Logged(client)
+    client.tls_set(str(authority.pem))
+    greeted(client, broker.port)
+    assert log.has("TLS is done by rustls") and not log.has("TLS is done by Python's ssl")
+    broker.end()
+    broker = Broker(tmp_path, *tls_lines(authority, authority.issue("elsewhere", extension="")))
+    client = make()
+    client.tls_set(str(authority.pem))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        client.connect("localhost", broker.port)
     broker.end()
 
 

@@ -1,6 +1,7 @@
 //! What the application asks of the engine.
 
 use bytestring::ByteString;
+use std::sync::mpsc::Sender;
 use std::sync::Arc;
 
 use crate::options::Options;
@@ -36,6 +37,9 @@ pub enum Command {
     Reconfigure(Arc<Options>),
     /// Publish. Ends in exactly one [`Event::Completed`](crate::Event::Completed).
     Publish(Ticket, Publish),
+    /// Give up every QoS 1 and 2 publish that is not complete: each completes with `Dropped`, and all of them go to
+    /// the sender, oldest first.
+    DropPublishes(Sender<Vec<(Ticket, Publish)>>),
     /// Subscribe. Ends in exactly one `Completed`.
     Subscribe(Ticket, Vec<Subscription>, Properties),
     /// Unsubscribe. Ends in exactly one `Completed`.

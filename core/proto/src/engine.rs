@@ -7,7 +7,7 @@
 //! The verbs and the application's commands are here, connecting and losing links in `lifecycle`, packets of the
 //! server in `receive`, packets of ours in `transmit`.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -111,6 +111,12 @@ pub struct Engine {
     /// Why the journal cannot be written, while it cannot.
     pub(crate) store_failure: Option<Error>,
     closed: bool,
+    /// The client identifier was made here, because the application gave none.
+    pub(crate) made_client_id: bool,
+    /// The topic of the message in hand, where it is not UTF-8.
+    pub(crate) raw_topic: Option<Bytes>,
+    /// How many fields the DISCONNECT in hand has.
+    pub(crate) server_said: u8,
 }
 
 impl Engine {
@@ -118,7 +124,8 @@ impl Engine {
     /// given, the client identifier.
     pub fn new(mut options: Options, seed: u64, now: Instant) -> Engine {
         let _ = now;
-        if options.client_id.is_empty() {
+        let made_client_id = options.client_id.is_empty();
+        if made_client_id {
             // 22 characters of the set that every 3.1.1 server must accept. [MQTT-3.1.3-5]
             options.client_id = ByteString::from(format!("remqtt{seed:016x}"));
         }
@@ -136,6 +143,9 @@ impl Engine {
             syncs: VecDeque::new(),
             store_failure: None,
             closed: false,
+            made_client_id,
+            raw_topic: None,
+            server_said: 0,
             options: Arc::new(options),
         }
     }
@@ -324,6 +334,10 @@ impl Engine {
             }
             Command::Reconfigure(options) => self.reconfigure(options),
             Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
+            Command::DropPublishes(to) => {
+                // Nobody may wait for it any more; what is dropped stays dropped.
+                let _ = to.send(self.drop_publishes());
+            }
             Command::Subscribe(ticket, subscriptions, properties) => {
                 let answer = self.session.subscriptions.subscribe(ticket, subscriptions, properties);
                 if let Some(codes) = answer {
@@ -363,6 +377,8 @@ impl Engine {
 
     fn reconfigure(&mut self, options: Arc<Options>) {
         let before = std::mem::replace(&mut self.options, options);
+        self.made_client_id &=
+            self.options.client_id.is_empty() || self.options.client_id == before.client_id;
         if self.options.client_id.is_empty() {
             Arc::make_mut(&mut self.options).client_id = before.client_id.clone();
         }
@@ -391,6 +407,20 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// An acknowledgement that still comes for one of them is tolerated as any unknown one.
+    fn drop_publishes(&mut self) -> Vec<(Ticket, Publish)> {
+        let outbound = &self.session.outbound;
+        let items = outbound.places().into_iter().filter_map(|place| outbound.next(place));
+        let given_up: Vec<_> = items
+            .filter(|(_, item)| crate::session::needs_identifier(&item.publish))
+            .map(|(place, item)| (place, item.ticket, item.publish.clone()))
+            .collect();
+        for (place, ..) in &given_up {
+            self.give_up_flight(*place, ErrorCode::Dropped.into());
+        }
+        given_up.into_iter().map(|(_, ticket, publish)| (ticket, publish)).collect()
     }
 
     fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {

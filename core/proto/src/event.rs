@@ -1,5 +1,6 @@
 //! What the engine tells the application.
 
+use bytes::Bytes;
 use std::time::Duration;
 
 use crate::command::{Delivery, Ticket};
@@ -50,6 +51,8 @@ pub struct Disconnected {
     pub failures: u32,
     /// Properties of the server's DISCONNECT or CONNACK.
     pub properties: Properties,
+    /// How much the server's DISCONNECT said: 0 nothing, 1 a reason code, 2 properties too.
+    pub said: u8,
 }
 
 /// An application message arrived.
@@ -57,6 +60,8 @@ pub struct Disconnected {
 pub struct Message {
     /// Topic (an alias is already resolved), payload, QoS, retain, properties.
     pub publish: Publish,
+    /// The topic as it came, where it is not UTF-8; `publish` has it with question marks then.
+    pub raw_topic: Option<Bytes>,
     /// The server said that this may be a redelivery.
     pub dup: bool,
     /// What to acknowledge; `None` for QoS 0.

@@ -120,8 +120,10 @@ impl Engine {
     fn connect_packet(&self) -> Connect {
         let options = &self.options;
         let mut properties = Properties::new();
-        // Always explicit: without it brokers fall back to windows of 10 to 50.
-        properties.push(PropertyId::ReceiveMaximum, PropertyValue::TwoByte(options.receive_maximum));
+        // Explicit even where it is the default: without it brokers fall back to windows of 10 to 50.
+        if options.announce_receive_maximum || options.receive_maximum < u16::MAX {
+            properties.push(PropertyId::ReceiveMaximum, PropertyValue::TwoByte(options.receive_maximum));
+        }
         if options.session_expiry > 0 {
             let expiry = PropertyValue::FourByte(options.session_expiry);
             properties.push(PropertyId::SessionExpiryInterval, expiry);
@@ -139,14 +141,22 @@ impl Engine {
         }
         properties.0.extend(options.connect_properties.iter().cloned());
         let repeated = options.protocol_version == Version::V5 && self.session.started_clean;
+        let clean_start = options.clean_start && !repeated;
+        let lasts = match options.protocol_version {
+            Version::V4 => !clean_start,
+            Version::V5 => properties.number(PropertyId::SessionExpiryInterval).unwrap_or(0) > 0,
+        };
+        let anonymous = options.server_client_id && self.made_client_id && !lasts && !options.mqtt31;
         Connect {
-            clean_start: options.clean_start && !repeated,
+            clean_start,
             keep_alive: options.keepalive,
-            client_id: options.client_id.clone(),
+            client_id: if anonymous { "".into() } else { options.client_id.clone() },
             will: options.will.clone(),
             username: options.username.clone(),
             password: options.password.clone(),
             properties,
+            mqtt31: options.mqtt31,
+            bridge: options.bridge,
         }
     }
 
@@ -295,7 +305,8 @@ impl Engine {
         properties: Properties,
     ) {
         let failures = if was_connected { 0 } else { self.reconnect.attempts };
-        let event = Disconnected { error, was_connected, from_server, retry_in, failures, properties };
+        let said = if from_server { self.server_said } else { 0 };
+        let event = Disconnected { error, was_connected, from_server, retry_in, failures, properties, said };
         self.emit(Event::Disconnected(Box::new(event)));
     }
 

@@ -289,6 +289,15 @@ options! {
     /// Protocol version: 4 is MQTT 3.1.1, 5 is MQTT 5. Default 5: only there can a client open the server's
     /// send window, and an outage's backlog drains at window per round trip.
     protocol_version: Version = Version::V5, NO_RANGE;
+    /// Call MQTT 3.1.1 by the name and number of its predecessor MQTT 3.1, for servers that know nothing newer. Default
+    /// off: nearly every server does.
+    mqtt31: bool = false, NO_RANGE;
+    /// Connect as a bridge does to mosquitto or RSMB: they send back nothing that this client published, and keep the
+    /// retain flag of what they pass on. Default off; other servers may refuse the connection.
+    bridge: bool = false, NO_RANGE;
+    /// Where no client identifier is given and the session is to end with its connection, let the server make one.
+    /// Default off: one that stays the same makes the server's log readable.
+    server_client_id: bool = false, NO_RANGE;
     /// Ask the server for a fresh session: on MQTT 5 at the first connection only, because a session that
     /// outlives an outage is what this client is for; on MQTT 3.1.1 at every connection, because there the flag
     /// also says what happens to the session afterwards. Default off.
@@ -324,6 +333,9 @@ options! {
     /// MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
     /// Default 65535; what bounds memory is `receive_buffer`.
     receive_maximum: u16 = 65_535, Some((1, 65_535));
+    /// Announce also a receive maximum that is the protocol's own default. Default on; for clients that receive
+    /// nothing it makes no difference.
+    announce_receive_maximum: bool = true, NO_RANGE;
     /// Bytes of received messages that may wait for the application before the socket is no longer read.
     /// Default 16 MiB.
     receive_buffer: usize = 16 << 20, Some((1, 1 << 40));
@@ -343,6 +355,12 @@ options! {
     queue_qos0_offline: bool = true, NO_RANGE;
     /// Unacknowledged publishes when the server lost the session: resend or fail. Default resend.
     lost_session_publishes: LostPublishes = LostPublishes::Resend, NO_RANGE;
+    /// Mark publishes that are sent again in a new session with DUP, as paho does. Default off: in that session nobody
+    /// has seen them before. [MQTT-3.3.1-1]
+    lost_session_dup: bool = false, NO_RANGE;
+    /// Deliver messages whose topic is not UTF-8, with the bytes of the topic beside its text, instead of closing the
+    /// connection as the specification asks [MQTT-1.5.3-1]. Default off.
+    deliver_invalid_topics: bool = false, NO_RANGE;
     /// Subscriptions when the server lost the session: restore or forget. Default restore.
     lost_session_subscriptions: LostSubscriptions = LostSubscriptions::Restore, NO_RANGE;
     /// Path of the file that keeps the session, so that it survives the death of the process: publishes of QoS 1 and 2
@@ -374,6 +392,9 @@ options! {
     /// Cipher suites in order of preference, separated by colons, by their OpenSSL or IANA names. Default empty:
     /// all that the library has, which are all good.
     tls_ciphers: ByteString = ByteString::new(), NO_RANGE;
+    /// A certificate that names no hosts but has the host as its common name is for that host, as OpenSSL has it.
+    /// Default off: such certificates are out of use since 2011. [RFC 6125, 6.4.4]
+    tls_common_name: bool = false, NO_RANGE;
     /// DANGER: accept a certificate that was issued for another host. Whoever has any certificate of a trusted
     /// authority can pretend to be the server. Default off.
     tls_insecure_skip_hostname: bool = false, NO_RANGE;

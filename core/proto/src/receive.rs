@@ -12,7 +12,8 @@ use crate::session::{fingerprint, Arrival, Phase, Place, Release, Request, Reque
 use crate::time::Instant;
 use crate::timeline::Mark;
 use crate::transmit::write_answer;
-use crate::wire::{self, Ack, AckKind, Packet, Properties, PropertyId, Publish, QoS, Reason, SubscribeAck};
+use crate::wire::{self, Ack, AckKind, Frame, Packet, Properties, PropertyId, Publish, QoS, Reason};
+use crate::wire::{SubscribeAck, Version, Violation};
 
 /// A partial packet keeps its allocation for the next one up to this size; an idle link keeps none.
 const PARTIAL_KEPT: usize = 16 << 10;
@@ -56,7 +57,8 @@ impl Engine {
                 Ok(None) => break,
                 Ok(Some(frame)) => {
                     taken += frame.total;
-                    wire::decode(version, frame, &rest[..frame.total])
+                    self.server_said = (frame.total - frame.header).min(2) as u8;
+                    self.decode(version, frame, &rest[..frame.total])
                 }
                 Err(violation) => Err(violation),
             };
@@ -66,6 +68,16 @@ impl Engine {
             }
         }
         taken
+    }
+
+    fn decode(&mut self, version: Version, frame: Frame, packet: &[u8]) -> Result<Packet, Violation> {
+        self.raw_topic = None;
+        wire::decode(version, frame, packet).or_else(|violation| {
+            let repaired = wire::repair_topic(frame, packet).filter(|_| self.options.deliver_invalid_topics);
+            let (repaired, raw) = repaired.ok_or(violation)?;
+            self.raw_topic = Some(raw);
+            wire::decode(version, frame, &repaired)
+        })
     }
 
     fn packet(&mut self, now: Instant, packet: Packet) {
@@ -123,7 +135,8 @@ impl Engine {
 
     fn deliver(&mut self, publish: Publish, dup: bool, delivery: Option<Delivery>) {
         self.stats.received_messages += 1;
-        self.emit(Event::Message(Message { publish, dup, delivery }));
+        let raw_topic = self.raw_topic.take();
+        self.emit(Event::Message(Message { publish, raw_topic, dup, delivery }));
     }
 
     /// The item in flight under the identifier of an acknowledgement, if it is of this QoS.

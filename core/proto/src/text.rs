@@ -203,7 +203,7 @@ mod tests {
             properties,
         };
         let delivery = Some(Delivery { packet_identifier: 7, serial: 1 });
-        let text = Event::Message(Message { publish, dup: false, delivery }).to_string();
+        let text = Event::Message(Message { publish, raw_topic: None, dup: false, delivery }).to_string();
         let expected = "MESSAGE topic=a%20b/100%25%0A payload=68690a qos=1 retain=1 dup=0 id=7 \
                         UserProperty=k:two%20words";
         assert_eq!(text, expected);
@@ -224,6 +224,7 @@ mod tests {
             retry_in: None,
             failures: 0,
             properties: Properties::new(),
+            said: 0,
         };
         let text = Event::Disconnected(Box::new(disconnected)).to_string();
         assert_eq!(text, "DISCONNECTED by=you code=none reason=- connected=1 server=0 retry=- failures=0");

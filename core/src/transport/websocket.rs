@@ -11,11 +11,12 @@ use std::task::{ready, Context, Poll};
 
 use futures_util::{Sink, Stream as _};
 use remqtt_proto::{Bytes, Error, ErrorCode, Options};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite::handshake::client::{generate_key, Request, Response};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 use tokio_tungstenite::tungstenite::http::header::{HeaderMap, HeaderName, HeaderValue};
-use tokio_tungstenite::tungstenite::{self, protocol::WebSocketConfig, Message};
-use tokio_tungstenite::{client_async_with_config, WebSocketStream};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::WebSocketStream;
 
 use super::endpoint::Endpoint;
 use super::Stream;
@@ -26,6 +27,9 @@ const FRAME: usize = 64 << 10;
 const LEAST_LIMIT: usize = 1 << 20;
 /// How much of a refusing answer's body is shown.
 const BODY_SHOWN: usize = 200;
+/// Bounds of the head of an answer.
+const ANSWER_LIMIT: usize = 16 << 10;
+const HEADERS: usize = 64;
 /// Headers that the handshake cannot do without as they are.
 const OURS: [&str; 4] = ["upgrade", "connection", "sec-websocket-key", "sec-websocket-version"];
 
@@ -43,7 +47,7 @@ pub(super) fn check(options: &Options) -> Result<(), Error> {
 
 /// Makes the handshake.
 pub(super) async fn connect(
-    stream: Stream,
+    mut stream: Stream,
     endpoint: &Endpoint,
     path: &str,
     options: &Options,
@@ -58,18 +62,67 @@ pub(super) async fn connect(
         .write_buffer_size(0)
         .max_message_size(Some(limit))
         .max_frame_size(Some(limit));
-    match client_async_with_config(request, stream, Some(config)).await {
-        Ok((frames, _)) => Ok(Stream::WebSocket(Box::new(WebSocket { frames, rest: Bytes::new() }))),
-        Err(tungstenite::Error::Http(response)) => {
-            // Credentials and paths do not heal by themselves.
-            let error = failed(answer(&response));
-            match response.status().as_u16() {
-                401 | 403 => Err(Error { code: ErrorCode::BadCredentials, ..error }),
-                _ => Err(error),
-            }
+    match handshake(&mut stream, request).await {
+        Ok(rest) => {
+            let frames = WebSocketStream::from_partially_read(stream, rest, Role::Client, Some(config)).await;
+            Ok(Stream::WebSocket(Box::new(WebSocket { frames, rest: Bytes::new() })))
         }
-        Err(error) => Err(failed(error.to_string())),
+        // Credentials and paths do not heal by themselves.
+        Err((401 | 403, why)) => Err(Error { code: ErrorCode::BadCredentials, ..failed(why) }),
+        Err((_, why)) => Err(failed(why)),
     }
+}
+
+/// Asks, and gives what came behind the answer; or its status, 0 if it has none, and what is wrong.
+///
+/// Not tungstenite's handshake, which refuses an answer that names another subprotocol: servers that say mqttv3.1, or
+/// whatever their example said, speak MQTT all the same, and paho lets them. [MQTT-6.0.0-4] is the server's duty.
+async fn handshake(stream: &mut Stream, request: Request) -> Result<Vec<u8>, (u16, String)> {
+    let broken = |error: io::Error| (0, error.to_string());
+    stream.write_all(&request.text).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    let mut taken = Vec::new();
+    loop {
+        let mut space = [httparse::EMPTY_HEADER; HEADERS];
+        let mut answer = httparse::Response::new(&mut space);
+        match answer.parse(&taken) {
+            Ok(httparse::Status::Complete(length)) => {
+                return check_answer(&answer, &taken[length..], &request.key)
+                    .map(|()| taken[length..].to_vec());
+            }
+            Ok(httparse::Status::Partial) if taken.len() < ANSWER_LIMIT => {}
+            _ => return Err((0, "the answer is not HTTP".into())),
+        }
+        if stream.read_buf(&mut taken).await.map_err(broken)? == 0 {
+            return Err((0, "the connection ended before the answer".into()));
+        }
+    }
+}
+
+fn check_answer(answer: &httparse::Response<'_, '_>, rest: &[u8], key: &str) -> Result<(), (u16, String)> {
+    let status = answer.code.unwrap_or_default();
+    let value = |name: &str| {
+        let header = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        header.map(|header| String::from_utf8_lossy(header.value).trim().to_ascii_lowercase())
+    };
+    if status != 101 {
+        return Err((status, refusal(status, answer.reason.unwrap_or_default(), rest)));
+    }
+    let upgrades =
+        value("Connection").is_some_and(|value| value.split(',').any(|token| token.trim() == "upgrade"));
+    if !upgrades || value("Upgrade").as_deref() != Some("websocket") {
+        return Err((status, "the answer does not upgrade the connection".into()));
+    }
+    if value("Sec-WebSocket-Accept") != Some(derive_accept_key(key.as_bytes()).to_ascii_lowercase()) {
+        return Err((status, "the answer has a wrong Sec-WebSocket-Accept".into()));
+    }
+    Ok(())
+}
+
+/// What is sent, and the key that the answer has to know.
+struct Request {
+    text: Vec<u8>,
+    key: String,
 }
 
 fn request(endpoint: &Endpoint, path: &str, options: &Options) -> Result<Request, String> {
@@ -77,25 +130,29 @@ fn request(endpoint: &Endpoint, path: &str, options: &Options) -> Result<Request
     let address = endpoint.address();
     // [RFC 9110, 7.2]: the default port is left out.
     let host = address.strip_suffix(default).unwrap_or(&address);
-    let scheme = if endpoint.tls { "wss" } else { "ws" };
-    let mut request = tungstenite::http::Request::builder()
-        .uri(format!("{scheme}://{address}{path}"))
-        .header("Host", host)
-        .header("Connection", "Upgrade")
-        .header("Upgrade", "websocket")
-        .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", generate_key())
-        .header("Sec-WebSocket-Protocol", "mqtt") // [MQTT-6.0.0-3]
-        .body(())
-        .map_err(|error| error.to_string())?;
+    if path.bytes().any(|byte| byte <= b' ' || byte == 0x7F) {
+        return Err("the path has spaces or control characters".into());
+    }
     let own = headers(options).map_err(|error| error.detail.into_string())?;
-    for name in own.keys() {
-        request.headers_mut().remove(name);
+    let key = generate_key();
+    let ours = [
+        ("Host", host),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", &key),
+        ("Sec-WebSocket-Protocol", "mqtt"), // [MQTT-6.0.0-3]
+    ];
+    let mut text = format!("GET {path} HTTP/1.1\r\n").into_bytes();
+    for (name, value) in ours.iter().filter(|(name, _)| !own.contains_key(*name)) {
+        text.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
-    for (name, value) in &own {
-        request.headers_mut().append(name, value.clone());
+    // In the case that they were given in: some servers look at it.
+    for (name, value) in &options.ws_headers {
+        text.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
-    Ok(request)
+    text.extend_from_slice(b"\r\n");
+    Ok(Request { text, key })
 }
 
 fn headers(options: &Options) -> Result<HeaderMap, Error> {
@@ -116,13 +173,11 @@ fn headers(options: &Options) -> Result<HeaderMap, Error> {
 }
 
 /// A refusal in words: status and the beginning of the body.
-fn answer(response: &Response) -> String {
-    let body = response.body().as_deref().unwrap_or_default();
+fn refusal(status: u16, reason: &str, body: &[u8]) -> String {
     let start = String::from_utf8_lossy(&body[..body.len().min(BODY_SHOWN)]);
-    let status = response.status();
     match start.trim() {
-        "" => format!("the server answered {status}"),
-        start => format!("the server answered {status}: {start:?}"),
+        "" => format!("the server answered {status} {reason}"),
+        start => format!("the server answered {status} {reason}: {start:?}"),
     }
 }
 
@@ -209,10 +264,12 @@ mod tests {
         let endpoint = Endpoint::parse("wss://host/p?q").unwrap();
         let options = options(&[("Host", "other"), ("X-Key", "1"), ("x-key", "2")]);
         let request = request(&endpoint, "/p?q", &options).unwrap();
-        assert_eq!(request.headers()["host"], "other");
-        assert_eq!(request.headers().get_all("X-Key").iter().count(), 2);
-        assert_eq!(request.headers()["sec-websocket-protocol"], "mqtt");
-        assert_eq!(request.uri().path_and_query().unwrap(), "/p?q");
+        let text = String::from_utf8(request.text).unwrap();
+        assert!(text.starts_with("GET /p?q HTTP/1.1\r\n") && text.ends_with("x-key: 2\r\n\r\n"), "{text}");
+        for line in ["Host: other", "X-Key: 1", "x-key: 2", "Sec-WebSocket-Protocol: mqtt"] {
+            assert_eq!(text.lines().filter(|one| *one == line).count(), 1, "{text}");
+        }
+        assert_eq!(text.matches("Host:").count(), 1, "{text}");
     }
 
     #[test]
@@ -226,10 +283,8 @@ mod tests {
     fn the_host_header_leaves_the_default_port_out() {
         let host = |url| {
             let endpoint = Endpoint::parse(url).unwrap();
-            request(&endpoint, "/", &Options::default()).unwrap().headers()["host"]
-                .to_str()
-                .unwrap()
-                .to_owned()
+            let text = String::from_utf8(request(&endpoint, "/", &Options::default()).unwrap().text).unwrap();
+            text.lines().find_map(|line| line.strip_prefix("Host: ")).unwrap().to_owned()
         };
         assert_eq!(host("ws://h"), "h");
         assert_eq!(host("ws://h:443"), "h:443");

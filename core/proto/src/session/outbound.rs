@@ -77,6 +77,7 @@ pub(crate) struct Outbound {
     most_bytes: usize,
     when_full: WhenFull,
     version: Version,
+    lost_session_dup: bool,
 }
 
 impl Outbound {
@@ -93,6 +94,7 @@ impl Outbound {
             most_bytes: options.backlog_bytes,
             when_full: options.backlog_when_full,
             version: options.protocol_version,
+            lost_session_dup: options.lost_session_dup,
         }
     }
 
@@ -101,6 +103,7 @@ impl Outbound {
         self.most_bytes = options.backlog_bytes;
         self.when_full = options.backlog_when_full;
         self.version = options.protocol_version;
+        self.lost_session_dup = options.lost_session_dup;
     }
 
     /// Takes up what an earlier process left behind. Bytes of what was in flight may have left.
@@ -244,7 +247,7 @@ impl Outbound {
         for (_, place) in &freed {
             if let Some(item) = self.items.get_mut(place) {
                 item.phase = Phase::Waiting;
-                item.written = false;
+                item.written &= self.lost_session_dup;
                 item.lsn = journal.flight(*place, item.phase);
                 self.waiting += 1;
                 self.waiting_bytes += item.size();

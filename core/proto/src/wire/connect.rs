@@ -14,8 +14,9 @@ pub fn encode_connect(version: Version, connect: &Connect, out: &mut BytesMut) -
     reserve(size.remaining, PACKET_SIZE_LIMIT, out)?;
     out.put_u8(0x10);
     put_variable(out, size.remaining);
-    put_text("MQTT", out);
-    out.put_u8(version as u8);
+    let (name, number) = protocol(version, connect);
+    put_text(name, out);
+    out.put_u8(number);
     out.put_u8(flags(connect));
     out.put_u16(connect.keep_alive);
     if version == Version::V5 {
@@ -36,6 +37,15 @@ pub fn encode_connect(version: Version, connect: &Connect, out: &mut BytesMut) -
         put_binary(password, out);
     }
     Ok(())
+}
+
+/// Name and number of the protocol. MQTT 3.1 differs from 3.1.1 in nothing else that a client sends.
+fn protocol(version: Version, connect: &Connect) -> (&'static str, u8) {
+    let (name, number) = match version {
+        Version::V4 if connect.mqtt31 => ("MQIsdp", 3),
+        version => ("MQTT", version as u8),
+    };
+    (name, number | u8::from(connect.bridge) << 7)
 }
 
 fn check(version: Version, connect: &Connect) -> Result<(), &'static str> {
@@ -86,7 +96,7 @@ impl Size {
     fn of(version: Version, connect: &Connect) -> Self {
         let (mut properties, mut will_properties) = (0, 0);
         // Protocol name and version, flags, keep alive.
-        let mut remaining = 10 + 2 + connect.client_id.len();
+        let mut remaining = 6 + protocol(version, connect).0.len() + 2 + connect.client_id.len();
         if let Some(will) = &connect.will {
             remaining += 4 + will.topic.len() + will.payload.len();
             if version == Version::V5 {

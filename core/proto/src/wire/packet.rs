@@ -72,6 +72,10 @@ pub struct Connect {
     pub password: Option<Bytes>,
     /// MQTT 5 properties, all of them (the engine puts session expiry, receive maximum and the rest here).
     pub properties: Properties,
+    /// Call MQTT 3.1.1 by the name and number of MQTT 3.1.
+    pub mqtt31: bool,
+    /// Set the bit of the version by which mosquitto and RSMB know a bridge.
+    pub bridge: bool,
 }
 
 /// CONNACK.

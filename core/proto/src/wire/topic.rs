@@ -1,5 +1,8 @@
 //! Topic names and topic filters (MQTT 5 section 4.7), shared subscriptions (4.8).
 
+use super::Frame;
+use bytes::Bytes;
+
 /// Checks a topic name to publish to: not empty, no wildcard, no U+0000, at most 65,535 bytes.
 pub fn check_topic(topic: &str) -> Result<(), &'static str> {
     if topic.is_empty() {
@@ -12,6 +15,20 @@ pub fn check_topic(topic: &str) -> Result<(), &'static str> {
         return Err("a topic name contains no wildcard and no U+0000 [MQTT-3.3.2-2], [MQTT-4.7.3-2]");
     }
     Ok(())
+}
+
+/// A PUBLISH whose topic is not UTF-8, with question marks in the place of what is wrong in it, and the topic as it
+/// came. `None`: it is another packet, or something else is wrong with it.
+pub fn repair_topic(frame: Frame, packet: &[u8]) -> Option<(Vec<u8>, Bytes)> {
+    let start = frame.header + 2;
+    let length = packet.get(frame.header..start)?;
+    let end = start + usize::from(u16::from_be_bytes([length[0], length[1]]));
+    let raw = packet.get(start..end).filter(|_| frame.first >> 4 == 3)?;
+    let mut repaired = packet.to_vec();
+    while let Err(error) = std::str::from_utf8(&repaired[start..end]) {
+        repaired[start + error.valid_up_to()] = b'?';
+    }
+    (repaired != packet).then(|| (repaired, Bytes::copy_from_slice(raw)))
 }
 
 /// True when a topic name received breaks [MQTT-3.3.2-2].

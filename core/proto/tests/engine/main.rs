@@ -3,6 +3,7 @@
 
 mod bench;
 mod cost;
+mod dropin;
 mod endings;
 mod journal;
 mod links;

@@ -15,6 +15,8 @@ fn connect() -> Connect {
         username: None,
         password: None,
         properties: Properties::new(),
+        mqtt31: false,
+        bridge: false,
     }
 }
 
@@ -105,6 +107,17 @@ fn a_password_without_a_user_name_is_for_mqtt_5_only() {
     let connect = Connect { password: Some(Bytes::from_static(b"p")), ..connect() };
     assert!(invalid(connect_bytes(Version::V4, &connect)));
     assert_eq!(connect_bytes(Version::V5, &connect).unwrap()[9], 0x42);
+}
+
+#[test]
+fn mqtt_3_1_has_another_name_and_bridges_a_bit_of_the_number() {
+    let old = Connect { mqtt31: true, ..connect() };
+    let bytes = connect_bytes(Version::V4, &old).unwrap();
+    assert_eq!(bytes, hex::bytes("10 10 00 06 'MQIsdp' 03 02 00 3C 00 02 'id'"));
+    let bytes = connect_bytes(Version::V4, &Connect { bridge: true, ..old }).unwrap();
+    assert_eq!(bytes[10], 0x83);
+    let bytes = connect_bytes(Version::V5, &Connect { bridge: true, mqtt31: true, ..connect() }).unwrap();
+    assert_eq!(bytes[..9], *hex::bytes("10 0F 00 04 'MQTT' 85"));
 }
 
 #[test]

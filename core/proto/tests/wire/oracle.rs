@@ -123,6 +123,8 @@ fn random_connect(random: &mut Random) -> Connect {
         username,
         password,
         properties: random.properties(CONNECT),
+        mqtt31: false,
+        bridge: false,
     }
 }
 

@@ -10,10 +10,21 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::Certificate;
 
 /// Names in certificates are the peer's words.
 const LONGEST_NAME: usize = 200;
+
+/// What the names in a certificate count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// One of them has to be the host.
+    Required,
+    /// Or else the common name has to be it, if there is no list of names.
+    OrCommonName,
+    Ignored,
+}
 
 #[derive(Debug)]
 pub(super) struct Judge {
@@ -22,7 +33,7 @@ pub(super) struct Judge {
     provider: Arc<CryptoProvider>,
     /// The authorities that the application named. A server's own certificate may be among them.
     named: Vec<CertificateDer<'static>>,
-    skip_hostname: bool,
+    names: Names,
     /// The last refusal in words. A client makes one handshake at a time.
     refused: Mutex<Option<String>>,
 }
@@ -32,14 +43,20 @@ impl Judge {
         verifier: Arc<WebPkiServerVerifier>,
         provider: Arc<CryptoProvider>,
         named: Vec<CertificateDer<'static>>,
-        skip_hostname: bool,
+        names: Names,
     ) -> Judge {
-        Judge { verifier: Some(verifier), provider, named, skip_hostname, refused: Mutex::new(None) }
+        Judge { verifier: Some(verifier), provider, named, names, refused: Mutex::new(None) }
     }
 
     /// Accepts everybody.
     pub(super) fn blind(provider: Arc<CryptoProvider>) -> Judge {
-        Judge { verifier: None, provider, named: Vec::new(), skip_hostname: true, refused: Mutex::new(None) }
+        Judge {
+            verifier: None,
+            provider,
+            named: Vec::new(),
+            names: Names::Ignored,
+            refused: Mutex::new(None),
+        }
     }
 
     pub(super) fn forget(&self) {
@@ -68,7 +85,7 @@ impl Judge {
         match verifier.verify_server_cert(certificate, chain, name, ocsp, now) {
             Ok(_) => Ok(()),
             Err(error) if about_the_name(&error) => {
-                if self.skip_hostname {
+                if self.names_suffice(certificate, name) {
                     Ok(())
                 } else {
                     Err(error)
@@ -78,6 +95,21 @@ impl Judge {
                 self.own_authority(certificate, name, now).map_err(|why| why.unwrap_or(error))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a certificate without the host in its list of names is good enough.
+    fn names_suffice(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+        match (self.names, name) {
+            (Names::Ignored, _) => true,
+            (Names::OrCommonName, ServerName::DnsName(host)) => {
+                let Ok(parsed) = Certificate::from_der(certificate) else { return false };
+                let body = parsed.tbs_certificate();
+                let has_list = !matches!(body.get_extension::<SubjectAltName>(), Ok(None));
+                let common = body.subject().common_name().ok().flatten();
+                !has_list && common.is_some_and(|common| common.value().eq_ignore_ascii_case(host.as_ref()))
+            }
+            _ => false,
         }
     }
 
@@ -98,7 +130,7 @@ impl Judge {
         if now > validity.not_after.to_unix_duration().as_secs() {
             return Err(Some(CertificateError::Expired.into()));
         }
-        if self.skip_hostname {
+        if self.names_suffice(certificate, name) {
             return Ok(());
         }
         let parsed = ParsedCertificate::try_from(certificate).map_err(|_| None)?;

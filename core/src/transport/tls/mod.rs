@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::TlsConnector;
 
-use self::judge::Judge;
+use self::judge::{Judge, Names};
 use super::endpoint::{Endpoint, Place};
 use super::Stream;
 use crate::runtime::PerGeneration;
@@ -61,7 +61,7 @@ struct Wanted {
     alpn: ByteString,
     min_version: TlsVersion,
     ciphers: ByteString,
-    skip_hostname: bool,
+    names: Names,
     skip_verification: bool,
     servers: usize,
 }
@@ -172,7 +172,11 @@ impl Wanted {
             alpn: options.tls_alpn.clone(),
             min_version: options.tls_min_version,
             ciphers: options.tls_ciphers.clone(),
-            skip_hostname: options.tls_insecure_skip_hostname,
+            names: match (options.tls_insecure_skip_hostname, options.tls_common_name) {
+                (true, _) => Names::Ignored,
+                (false, true) => Names::OrCommonName,
+                (false, false) => Names::Required,
+            },
             skip_verification: options.tls_insecure_skip_verification,
             servers: options.servers.len(),
         }
@@ -213,7 +217,7 @@ impl Wanted {
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
         let verifier =
             verifier.map_err(|error| Error::new(ErrorCode::InvalidOption, format!("tls_ca: {error}")))?;
-        Ok(Judge::new(verifier, provider.clone(), given.unwrap_or_default(), self.skip_hostname))
+        Ok(Judge::new(verifier, provider.clone(), given.unwrap_or_default(), self.names))
     }
 
     /// The authorities that the options name; `None` if they leave it to the system.
