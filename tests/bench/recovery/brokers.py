@@ -1,4 +1,5 @@
-"""The brokers of a run: mosquitto with a listener for each purpose, and the sessions and messages the runner makes."""
+"""The brokers of a run: mosquitto with a listener for each purpose, and the sessions and messages the runner
+makes."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ class Broker:
     Queues have no bound: what is lost was lost by a client. Sessions survive a restart.
     """
 
-    def __init__(self, *, namespace: str = "", host: str = "127.0.0.1", ports: int = 1, tls: bool = False) -> None:
+    def __init__(
+        self, *, namespace: str = "", host: str = "127.0.0.1", ports: int = 1, tls: bool = False
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="recovery-"))
         self.folder.chmod(0o755)
         self.namespace, self.host = namespace, host
@@ -56,13 +59,15 @@ class Broker:
         lines = [
             "user root\nper_listener_settings false\nallow_anonymous true\nmax_queued_messages 0",
             f"persistence true\npersistence_location {self.folder}/\nautosave_interval 0",
-            f"set_tcp_nodelay true\nlog_dest stderr\nlog_type notice",
+            "set_tcp_nodelay true\nlog_dest stderr\nlog_type notice",
             *(f"listener {port}" for port in self.ports),
             f"listener 0 {self.socket}",
         ]
         if tls:
             folder = self.folder
-            lines.append(f"listener {self.tls_port}\ncertfile {folder}/server.crt\nkeyfile {folder}/server.key")
+            lines.append(
+                f"listener {self.tls_port}\ncertfile {folder}/server.crt\nkeyfile {folder}/server.key"
+            )
         (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
         self.start()
 
@@ -152,7 +157,9 @@ def certify(folder: Path, host: str) -> None:
 class Gate(Child):
     """gate.py as the runner commands it."""
 
-    def __init__(self, target: str, *, namespace: str = "", host: str = "127.0.0.1", jitter_ms: int = 0) -> None:
+    def __init__(
+        self, target: str, *, namespace: str = "", host: str = "127.0.0.1", jitter_ms: int = 0
+    ) -> None:
         self.host, self.port = host, port_below_ephemeral()
         self._told: list[dict[str, object]] = []
         self.healed: list[int] = []
@@ -170,6 +177,9 @@ class Gate(Child):
     def do(self, word: str) -> int:
         """Commands it; the time when that was done."""
         return int(str(self._ask(word)["at"]))
+
+    def await_healed(self, seconds: float) -> bool:
+        return self.wait(lambda: bool(self.healed), seconds)
 
     def packets(self) -> dict[int, int]:
         """How many packets of each type clients have sent."""
@@ -192,8 +202,8 @@ class Gate(Child):
 
 
 class Feed:
-    """Publishes numbered messages to `topic`, `rate` a second, and remembers when; the broker has acknowledged all
-    that counts. One thread, and a second one that reads."""
+    """Publishes numbered messages to `topic`, `rate` a second, and remembers when; the broker has
+    acknowledged all that counts. One thread, and a second one that reads."""
 
     def __init__(self, broker: Broker, topic: str, *, rate: float, qos: int, size: int = 32) -> None:
         self.topic, self.qos, self.size = topic, qos, size

@@ -1,6 +1,7 @@
 """The processes of a run: what they print is heard by one thread, and all of them end with the runner.
 
-A child dies with the thread that started it (`setpriv --pdeathsig`), so it ends also when the runner is killed.
+A child dies with the thread that started it (`setpriv --pdeathsig`), so it ends also when the runner is
+killed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def now() -> int:
 
 
 class Child:
-    """A process that prints lines. Subclasses say what a line means, in `hear`; it runs with `changed` held."""
+    """A process that prints lines. Subclasses say what a line means, in `hear`; it runs with `changed`
+    held."""
 
     def __init__(self, command: Sequence[str], *, namespace: str = "") -> None:
         inside = ["ip", "netns", "exec", namespace] if namespace else []

@@ -1,7 +1,8 @@
 /* What the C clients of bench-recovery share: `key=value` arguments and the lines that the runner reads.
  *
- * A line is `up T`, `down T`, `failed T` (an attempt), `subscribed T`, `message SEQ T` or `retained SEQ T`; T is
- * CLOCK_MONOTONIC in nanoseconds. One write each, so that lines of several threads never mix. */
+ * A line is `up T`, `down T`, `failed T` (an attempt), `subscribed T`, `message SEQ T`, `retained SEQ T`, or
+ * `unknown T` (an option that the library does not have); T is CLOCK_MONOTONIC in nanoseconds. One write each, so that
+ * lines of several threads never mix. */
 #ifndef RECOVERY_CLIENT_H
 #define RECOVERY_CLIENT_H
 

@@ -1,7 +1,7 @@
 """bench-recovery: aiomqtt, with the loop of its documentation: 5 s between attempts.
 
-best: 0.1 s between attempts (that wait is the application's), keep alive 5 s, timeout 2 s, an explicit receive
-maximum on MQTT 5. It does not tell whether the session was kept, so a program subscribes each time.
+best: 0.1 s between attempts (that wait is the application's), keep alive 5 s, timeout 2 s, an explicit
+receive maximum on MQTT 5. It does not tell whether the session was kept, so a program subscribes each time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def open_client(client_id: str) -> aiomqtt.Client:
             timeout=timeout,
             tls_context=tls,
         )
-    properties = Properties(PacketTypes.CONNECT)
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 3600
     if given.best:
         properties.ReceiveMaximum = 65535

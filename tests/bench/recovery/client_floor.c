@@ -1,6 +1,6 @@
-/* bench-recovery: the floor. Bare system calls and packets by hand, no policy: a closed connection is dialled again at
- * once, a refused one 5 ms later, which leaves the processor to others. What it needs is all that kernels and broker
- * need. It has no TLS, and notices no silence, unless the profile says so:
+/* bench-recovery: the floor. Bare system calls and packets by hand, no policy: a closed connection is dialled again
+ * at once, a refused one 5 ms later, which leaves the processor to others. What it needs is all that kernels and
+ * broker need. It has no TLS, and notices no silence, unless the profile says so:
  *
  *     single   after 0.5 s of silence one blocking connect(), what a client without hedging can do at best
  *     hedge    after 0.5 s of silence a new SYN every 250 ms; the first that completes sends CONNECT
@@ -60,7 +60,7 @@ static void put_connect(void)
     put_text(given.id);
 }
 
-/* On MQTT 5 retain handling 1 makes it right for kept and lost sessions alike, so it goes with the CONNECT. */
+/* On MQTT 5 retain handling 1 is right for kept and lost sessions alike, so it goes with the CONNECT. */
 static void put_subscribe(void)
 {
     int five = given.version == 5;

@@ -1,5 +1,5 @@
-/* bench-recovery: libmosquitto. best: keep alive 5 s (its smallest), an explicit receive maximum on MQTT 5. Its delay
- * is 1 s already, and 0 means 1. */
+/* bench-recovery: libmosquitto. best: keep alive 5 s (its smallest), an explicit receive maximum on MQTT 5. Its
+ * delay is 1 s already, and 0 means 1. */
 #include "client.h"
 
 #include <mosquitto.h>
@@ -65,7 +65,8 @@ static void open_client(int number)
     mosquitto_disconnect_callback_set(client, on_disconnect);
     mosquitto_subscribe_callback_set(client, on_subscribe);
     mosquitto_message_callback_set(client, on_message);
-    int code = mosquitto_connect_bind_v5(client, given.host, given.port, best(&given) ? 5 : 60, NULL, properties);
+    int keepalive = best(&given) ? 5 : 60;
+    int code = mosquitto_connect_bind_v5(client, given.host, given.port, keepalive, NULL, properties);
     if (!code)
         code = mosquitto_loop_start(client);
     if (code)

@@ -1,7 +1,7 @@
 """bench-recovery: paho-mqtt, or remqtt in its place (`python -m remqtt client_paho.py ...`).
 
-best: waits of 1 s, keep alive 5 s, an explicit receive maximum on MQTT 5. remqtt runs as it comes; `set=key:value`
-sets an option of its core.
+best: waits of 1 s, keep alive 5 s, an explicit receive maximum on MQTT 5. remqtt runs as it comes;
+`set=key:value` sets an option of its core.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def on_disconnect(client: mqtt.Client, userdata: Any, flags: Any, reason_code: A
 
 
 def on_message(client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
-    given.take(message.payload, message.retain)
+    given.take(bytes(message.payload), message.retain)
 
 
 def on_connect_fail(client: mqtt.Client, userdata: Any) -> None:
@@ -71,7 +71,7 @@ def open_client(client_id: str) -> mqtt.Client:
         client.reconnect_delay_set(1, 1)
     keepalive = 5 if given.best else 60
     if five:
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 3600
         if given.best:
             properties.ReceiveMaximum = 65535

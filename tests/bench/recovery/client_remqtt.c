@@ -1,4 +1,4 @@
-/* bench-recovery: remqtt from C. `set=key:value` sets an option of the client, `profile` nothing: it has one. */
+/* bench-recovery: remqtt from C, as it comes; `set=key:value` sets an option. */
 #include "client.h"
 
 #include <remqtt/remqtt.h>

@@ -1,7 +1,9 @@
-"""A broker that does one thing: exact.py HOST PORT COUNT QOS. To whoever connects it is the keeper of a session with
-COUNT messages of 100 bytes, and it sends them within the client's Receive Maximum, never one more.
+"""A broker that does one thing: exact.py HOST PORT COUNT QOS. To whoever connects it is the keeper of a
+session with COUNT messages of 112 bytes, and it sends them within the client's Receive Maximum, never one
+more.
 
-Without that property the window is 20, as that of mosquitto is then; mosquitto before 2.0.22 sends more than it may.
+Without that property the window is 20, as that of mosquitto is then; mosquitto before 2.0.22 sends more than
+it may.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import socket
 import sys
 import threading
 
-SIZE, WINDOW = 100, 20
+SIZE, WINDOW = 112, 20
 
 
 class Session:
@@ -77,16 +79,15 @@ class Session:
             topic = b"bench/drain"
             body = len(topic).to_bytes(2, "big") + topic + (self.sent + 1).to_bytes(2, "big")
             body += (b"\x00" if self.five else b"") + self.sent.to_bytes(8, "big") + b"x" * (SIZE - 8)
-            self.out += bytes([0x30 | self.qos << 1, len(body) | 128, len(body) >> 7]) if len(body) > 127 else bytes(
-                [0x30 | self.qos << 1, len(body)]
-            )
-            self.out += body
+            # Longer than 127 and shorter than 16,384 bytes: its length takes two.
+            self.out += bytes([0x30 | self.qos << 1, len(body) & 127 | 128, len(body) >> 7]) + body
             self.sent += 1
             self.in_flight += 1
 
 
 def receive_maximum(properties: bytes) -> int:
-    """0 if it is not there. The properties of a CONNECT that have a fixed length are enough for these clients."""
+    """0 if it is not there. The properties of a CONNECT that have a fixed length are enough for these
+    clients."""
     lengths = {0x11: 4, 0x21: 2, 0x27: 4, 0x22: 2, 0x19: 1, 0x17: 1}
     at = 0
     while at < len(properties) and properties[at] in lengths:

@@ -15,10 +15,12 @@ PHASES = ("notice", "dial", "message")
 
 @dataclass
 class Cell:
-    """Samples in milliseconds (or in what the row says); None is one that did not come within the row's patience."""
+    """Samples in milliseconds (or in what the row says); None is one that did not come within the row's
+    patience."""
 
     samples: list[float | None] = field(default_factory=list)
     phases: list[dict[str, float]] = field(default_factory=list)
+    messages: int = 0  # that it had to receive; 0 where the account stands in another cell of the row
     lost: int = 0
     doubled: int = 0  # at QoS 2
     repeated: int = 0  # at QoS 1, where it is allowed
@@ -63,7 +65,9 @@ class Figures:
         with self._lock:
             return self.cells.setdefault((row, case, client), Cell())
 
-    def add(self, row: str, case: str, client: str, value: float | None, phases: dict[str, float] | None = None) -> None:
+    def add(
+        self, row: str, case: str, client: str, value: float | None, phases: dict[str, float] | None = None
+    ) -> None:
         cell = self.cell(row, case, client)
         with self._lock:
             cell.samples.append(value)
@@ -80,6 +84,7 @@ class Figures:
         cell = self.cell(row, case, client)
         twice = sum(times - 1 for times in Counter(got).values())
         with self._lock:
+            cell.messages += len(wanted)
             cell.lost += len(wanted - set(got))
             if qos == 2:
                 cell.doubled += twice
@@ -92,6 +97,11 @@ class Figures:
     def clients(self, row: str, case: str) -> dict[str, Cell]:
         found = {client: cell for (name, of, client), cell in self.cells.items() if (name, of) == (row, case)}
         return {client: found[client] for client in self.order if client in found}
+
+    def tally(self, row: str, case: str, client: str) -> Cell:
+        """The cell with the account of the messages: that of the case, or the one of the whole row."""
+        own = self.cell(row, case, client)
+        return own if own.messages else self.cells.get((row, "", client), own)
 
     def rows(self) -> list[str]:
         return list(dict.fromkeys(row for row, _, _ in self.cells))

@@ -1,10 +1,12 @@
-"""Networks of the benchmark's own, in namespaces: three in a row with a black hole in the middle, and two with a delay
-between them. They end with the runner; what one that was killed left behind is swept by the next."""
+"""Networks of the benchmark's own, in namespaces: three in a row with a black hole in the middle, and two
+with a delay between them. They end with the runner; what one that was killed left behind is swept by the
+next."""
 
 from __future__ import annotations
 
 import os
 import re
+import statistics
 import subprocess
 import sys
 import threading
@@ -49,7 +51,8 @@ def sweep() -> None:
 
 
 class BlackHole:
-    """client - middle - broker. The broker has an address for each lane, so that each lane has its own outages.
+    """client - middle - broker. The broker has an address for each lane, so that each lane has its own
+    outages.
 
     The neighbours are permanent: a failed ARP entry would add an outage that nobody asked for.
     """
@@ -57,17 +60,22 @@ class BlackHole:
     CLIENT = "10.77.1.2"
 
     def __init__(self, lanes: int) -> None:
-        self.client, self.middle, self.broker = (make_namespace(name) for name in ("client", "middle", "broker"))
+        self.client, self.middle, self.broker = (
+            make_namespace(name) for name in ("client", "middle", "broker")
+        )
         self.addresses = [f"10.77.2.{10 + lane}" for lane in range(lanes)]
         for name, middle_end, end in ((self.client, "m1", "c0"), (self.broker, "m2", "b0")):
-            ip(f"link add {middle_end} netns {self.middle} address 02:00:00:00:00:{middle_end[1]}1"
-               f" type veth peer name {end} netns {name} address 02:00:00:00:00:{middle_end[1]}2")
-        ip("address add 10.77.1.1/24 dev m1", "address add 10.77.2.1/24 dev m2", "link set m1 up", "link set m2 up",
+            ip(
+                f"link add {middle_end} netns {self.middle} address 02:00:00:00:00:{middle_end[1]}1"
+                f" type veth peer name {end} netns {name} address 02:00:00:00:00:{middle_end[1]}2"
+            )
+        ip("address add 10.77.1.1/24 dev m1", "address add 10.77.2.1/24 dev m2",
+           "link set m1 up", "link set m2 up",
            f"neigh replace {self.CLIENT} lladdr 02:00:00:00:00:12 nud permanent dev m1",
-           *(f"neigh replace {address} lladdr 02:00:00:00:00:22 nud permanent dev m2" for address in self.addresses),
+           *(f"neigh replace {to} lladdr 02:00:00:00:00:22 nud permanent dev m2" for to in self.addresses),
            namespace=self.middle)  # fmt: skip
-        subprocess.run(["ip", "netns", "exec", self.middle, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"],
-                       check=True)  # fmt: skip
+        forward = "echo 1 >/proc/sys/net/ipv4/ip_forward"
+        subprocess.run(["ip", "netns", "exec", self.middle, "sh", "-c", forward], check=True)
         ip(f"address add {self.CLIENT}/24 dev c0", *self._client_up(), namespace=self.client)
         ip(*(f"address add {address}/24 dev b0" for address in self.addresses), "link set b0 up",
            "neigh replace 10.77.2.1 lladdr 02:00:00:00:00:21 nud permanent dev b0",
@@ -102,28 +110,54 @@ class BlackHole:
 
 
 class Delay(Child):
-    """client - relay - broker, each way late by half the round trip. The relay tells each SYN of the client."""
+    """client - relay - broker, each way late by half the round trip. The relay tells each SYN of the client.
+
+    `wide` gives the broker's side an initial window that holds everything, so that TCP's slow start is no
+    part of it.
+    """
 
     CLIENT, BROKER = "10.78.0.1", "10.78.0.2"
 
-    def __init__(self, round_trip_ms: float) -> None:
+    def __init__(self, round_trip_ms: float, *, wide: bool = False) -> None:
         self.client, self.broker = make_namespace("near"), make_namespace("far")
-        self.round_trip = round_trip_ms / 1000
         self.syns: list[tuple[int, int]] = []  # port of the broker, time
+        self._trips: list[int] = []
         self.ready = False
         command = [sys.executable, str(HERE / "relay.py"), self.client, self.broker, str(round_trip_ms / 2)]
         super().__init__(command)
         if not self.wait(lambda: self.ready, 10):
             raise RuntimeError("the relay did not start")
-        ip(f"address add {self.CLIENT} peer {self.BROKER} dev relay", "link set relay up", namespace=self.client)
-        ip(f"address add {self.BROKER} peer {self.CLIENT} dev relay", "link set relay up", namespace=self.broker)
+        ip(
+            f"address add {self.CLIENT} peer {self.BROKER} dev relay",
+            "link set relay up",
+            namespace=self.client,
+        )
+        ip(
+            f"address add {self.BROKER} peer {self.CLIENT} dev relay",
+            "link set relay up",
+            namespace=self.broker,
+        )
+        if wide:
+            ip(f"route replace {self.CLIENT} dev relay initcwnd 1000", namespace=self.broker)
+            ip(f"route replace {self.BROKER} dev relay initrwnd 1000", namespace=self.client)
 
     def hear(self, line: str) -> None:
         kind, *numbers = line.split()
         if kind == "syn":
             self.syns.append((int(numbers[0]), int(numbers[1])))
+        elif kind == "answer":
+            port, time = int(numbers[0]), int(numbers[1])
+            sent = [at for to, at in self.syns if to == port]
+            if sent:
+                self._trips.append(time - sent[-1])
         else:
             self.ready = True
+
+    @property
+    def trip(self) -> float:
+        """The round trip that handshakes have had, in nanoseconds."""
+        with self.changed:
+            return statistics.median(self._trips)
 
     def syn_after(self, port: int, after: int) -> int | None:
         """The first SYN to `port` since `after`."""

@@ -45,7 +45,7 @@ def peers(programs: Path) -> list[Peer]:
     mosquitto, rumqttc = program("recovery_mosquitto"), program("recovery-rumqttc")
     aiomqtt = script("client_aiomqtt.py")
     return [
-        Peer("floor", floor, spins=True, tls=False),
+        Peer("floor", floor, tls=False),
         Peer("remqtt Python", remqtt_python),
         Peer("remqtt C", remqtt_c),
         Peer("paho-mqtt", paho),
@@ -73,7 +73,9 @@ PROFILES_OF_OURS = {"remqtt C fast", "remqtt C frugal"}
 class Client(Child):
     """A running client: the times of what it told, in nanoseconds of CLOCK_MONOTONIC."""
 
-    def __init__(self, peer: Peer, words: dict[str, object], *, namespace: str = "", before: Sequence[str] = ()):
+    def __init__(
+        self, peer: Peer, words: dict[str, object], *, namespace: str = "", before: Sequence[str] = ()
+    ):
         self.peer = peer
         self.ups: list[int] = []
         self.downs: list[int] = []
@@ -95,8 +97,19 @@ class Client(Child):
         elif kind == "unknown":
             self.unknown = True
         else:
-            lists = {"up": self.ups, "down": self.downs, "failed": self.failures, "subscribed": self.subscribed}
+            lists = {
+                "up": self.ups,
+                "down": self.downs,
+                "failed": self.failures,
+                "subscribed": self.subscribed,
+            }
             lists[kind].append(int(numbers[0]))
+
+    def await_subscribed(self, seconds: float) -> bool:
+        return self.wait(lambda: bool(self.subscribed), seconds)
+
+    def await_retained(self, count: int, seconds: float) -> bool:
+        return self.wait(lambda: len(self.retained) >= count, seconds)
 
     def first_message(self, after: int, number: int = 0) -> int | None:
         """When the first message came that was read after `after` and has at least this number."""

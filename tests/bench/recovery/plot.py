@@ -38,7 +38,8 @@ def draw(axes: Any, title: str, cells: list[dict[str, Any]]) -> None:
         widths = [statistics.median(entry[phase] for entry in cell["phases"]) for cell in cells]
         axes.barh(names, widths, left=left, color=colour)
         left = [start + width for start, width in zip(left, widths)]
-    # A linear stretch first, so that bars may begin at 0; from there on what is ten times longer is one step longer.
+    # A linear stretch first, so that bars may begin at 0; from there on what is ten times longer is one step
+    # longer.
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
     axes.invert_yaxis()
@@ -61,8 +62,7 @@ def main() -> None:
         draw(axes, title, cells)
     for axes in flat[len(shown) :]:
         axes.axis("off")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
-    figure.legend(handles, list(MEANING.values()), loc="upper right", fontsize=8, ncol=3)
+    figure.legend(flat[0].containers, list(MEANING.values()), loc="upper right", fontsize=8, ncol=3)
     figure.tight_layout(rect=(0, 0, 1, 0.97))
     for kind in ("png", "svg"):
         figure.savefig(folder / f"phases.{kind}", dpi=130)

@@ -1,9 +1,10 @@
-"""make bench-recovery: outages of every kind, remqtt beside its peers and beside a floor of bare system calls.
+"""make bench-recovery: outages of every kind, remqtt beside its peers and beside a floor of bare system
+calls.
 
     make bench-recovery [ROWS=reset,refused] [REPEAT=20] [CLIENTS=paho,remqtt] [ALARM=1800]
 
-It prints the table and writes it to target/bench/recovery: table.md, results.json, phases.png and phases.svg. Needs
-root: the rows of swallowed traffic, of links and of round trips have networks of their own.
+It prints the table and writes it to target/bench/recovery: table.md, results.json, phases.png and phases.svg.
+Needs root: the rows of swallowed traffic, of links and of round trips have networks of their own.
 """
 
 from __future__ import annotations
@@ -61,11 +62,14 @@ def main() -> None:
     if unknown := [row for row in rows if row not in known]:
         raise SystemExit(f"no row is called {', '.join(unknown)}; there are {', '.join(known)}")
     wanted = [word.lower() for word in given.clients.split(",") if word]
-    chosen = [p for p in peers(given.programs) if not wanted or any(word in p.name.lower() for word in wanted)]
-    bench = Bench(chosen, Figures([peer.name for peer in chosen]), given.repeat, alarm=given.alarm)
+    chosen = [
+        p for p in peers(given.programs) if not wanted or any(word in p.name.lower() for word in wanted)
+    ]
+    bench = Bench(chosen, Figures([peer.name for peer in chosen]), given.repeat, given.patience, given.alarm)
     given.out.mkdir(parents=True, exist_ok=True)
     net.sweep()
-    head = f"{wire.Mosquitto.version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {given.repeat} repeats"
+    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    head = f"{wire.Mosquitto.version()} (drain: exact.py), {load}, {given.repeat} repeats"
     print(head, flush=True)
     try:
         for row in rows:
@@ -91,13 +95,20 @@ def report(bench: Bench, out: Path, head: str) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("programs", type=Path, help="folder of the compiled clients")
     parser.add_argument("out", type=Path, help="folder for the table and the plot")
     parser.add_argument("--rows", default="", help="comma-separated; all when empty")
-    parser.add_argument("--repeat", type=int, default=20, help="samples of each cell, where a row does not say less")
+    parser.add_argument(
+        "--repeat", type=int, default=20, help="samples of each cell, where a row does not say less"
+    )
     parser.add_argument("--clients", default="", help="clients whose names contain one of these words")
     parser.add_argument("--alarm", type=float, default=60, help="seconds of the row of false alarms")
+    parser.add_argument(
+        "--patience", type=float, default=130, help="seconds that the row of notice waits for anybody"
+    )
     return parser.parse_args()
 
 

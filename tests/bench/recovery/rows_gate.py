@@ -1,14 +1,18 @@
-"""Rows whose fault is a proxy on loopback: connections that end, are refused, or are accepted and never served."""
+"""Rows whose fault is a proxy on loopback: connections that end, are refused, or are accepted and never
+served."""
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
+from functools import partial
 
 from brokers import Broker
 from peers import Peer
 from stage import Bench, Lane, now, shuffled, side_by_side
 
+STREAM = 50  # messages a second
 OUTAGES = (0.3, 1.0, 5.0, 20.0)
 
 
@@ -26,8 +30,8 @@ def null(bench: Bench) -> None:
 
 def _one_at_a_time(bench: Bench, row: str, broker: Broker, words: tuple[str, ...]) -> None:
     with (
-        Lane(bench, row, "", broker, rate=50, qos=1) as first,
-        Lane(bench, row, "", broker, rate=50, qos=2) as second,
+        Lane(bench, row, "", broker, rate=STREAM, qos=1) as first,
+        Lane(bench, row, "", broker, rate=STREAM, qos=2) as second,
     ):
         for lane in (first, second):
             lane.through_gates(bench.usual())
@@ -42,7 +46,7 @@ def _one_at_a_time(bench: Bench, row: str, broker: Broker, words: tuple[str, ...
                 cut = subject.cut(word)
                 wanted = lane.feed.publish()
                 # Until it is back, or known to be slow: nobody else's recovery disturbs this one.
-                subject.client.wait(lambda s=subject, c=cut, w=wanted: s.back(c, w), 0.3)  # type: ignore[misc]
+                subject.await_back(cut, wanted, 0.3)
                 cuts.append((lane, subject, cut, wanted))
                 time.sleep(random.uniform(0.0, 0.02))
             for subject, (lane, _, cut, wanted) in zip(everybody, cuts):
@@ -54,38 +58,50 @@ def _one_at_a_time(bench: Bench, row: str, broker: Broker, words: tuple[str, ...
 
 
 def refused(bench: Bench) -> None:
-    """Nobody listens for D seconds: from the moment that the port is open again to the first message.
+    """Nobody listens for about D seconds: from the moment that the port is open again to the first message.
 
-    Those that dial without a pause while refused run after the others, and a fifth as often.
+    The longest runs beside the others, which take as long together. Whoever dials without a pause while
+    refused runs after all others, and a tenth as often.
     """
     calm = [peer for peer in bench.usual() if not peer.spins]
-    spinning = [peer for peer in bench.usual() if peer.spins]
-    for outage in OUTAGES:
+    *short, longest = OUTAGES
+    side_by_side([partial(_refused, bench, short, calm), partial(_refused, bench, [longest], calm)])
+    with Broker() as broker:
+        for peer in bench.usual():
+            for outage in OUTAGES if peer.spins else ():
+                _refuse(bench, broker, outage, [peer], max(1, bench.repeat // 10), 1, 0)
+
+
+def _refused(bench: Bench, outages: Sequence[float], calm: list[Peer]) -> None:
+    lanes = min(5, bench.repeat)
+    rounds = bench.rounds(lanes)
+    for outage in outages:
         with Broker() as broker:
-            lanes = min(5, bench.repeat)
-            rounds = bench.rounds(lanes)
             side_by_side(
-                lambda n=number: _refuse(bench, broker, outage, calm, rounds, 1 + n % 2, n)  # type: ignore[misc]
+                partial(_refuse, bench, broker, outage, calm, rounds, 1 + number % 2, number)
                 for number in range(lanes)
             )
-            for peer in spinning:
-                _refuse(bench, broker, outage, [peer], max(1, bench.repeat // 5), 1, 0)
 
 
-def _refuse(bench: Bench, broker: Broker, outage: float, peers: list[Peer], rounds: int, qos: int, lane_number: int) -> None:
+def _refuse(
+    bench: Bench, broker: Broker, outage: float, peers: list[Peer], rounds: int, qos: int, lane_number: int
+) -> None:
     case = f"{outage:g} s"
-    with Lane(bench, "refused", case, broker, rate=50, qos=qos) as lane:
+    with Lane(bench, "refused", case, broker, rate=STREAM / 2, qos=qos) as lane:
         lane.through_gates(peers)
         lane.ready()
         time.sleep(5.5 + lane_number * 0.3)
         for _ in range(rounds):
             order = shuffled(lane.subjects)
+            # Most clients wait whole seconds: a D of whole seconds would tell more of their phase than of
+            # them.
+            length = outage * random.uniform(0.8, 1.25)
             cuts, heals = {}, {}
             for subject in order:
                 cuts[subject.name] = subject.cut("refuse")
                 time.sleep(0.03)
             for subject in order:
-                time.sleep(max(0.0, (cuts[subject.name] / 1e9 + outage) - time.monotonic()))
+                time.sleep(max(0.0, (cuts[subject.name] / 1e9 + length) - time.monotonic()))
                 heals[subject.name] = subject.cut("pass")
             lane.await_back(order, heals, 2 * outage + 12)
             for subject in order:
@@ -95,12 +111,12 @@ def _refuse(bench: Bench, broker: Broker, outage: float, peers: list[Peer], roun
 
 
 def silent(bench: Bench) -> None:
-    """The next connection is accepted and never served, nor are others within a second of it: from the end of that
-    second to the first message."""
+    """The next connection is accepted and never served, nor are others within a second of it: from the end of
+    that second to the first message."""
     lanes = min(5, bench.repeat)
     with Broker() as broker:
         side_by_side(
-            lambda n=number: _silence(bench, broker, 1 + n % 2, bench.rounds(lanes), n)  # type: ignore[misc]
+            partial(_silence, bench, broker, 1 + number % 2, bench.rounds(lanes), number)
             for number in range(lanes)
         )
 
@@ -111,8 +127,8 @@ def _silence(bench: Bench, broker: Broker, qos: int, rounds: int, lane_number: i
         lane.ready()
         time.sleep(5.5 + lane_number)
         for number in range(rounds):
-            # The slow ones take a minute, and take it in the same way each time: two rounds tell.
-            order = shuffled(s for s in lane.subjects if number < 2 or s.peer.ours or s.peer.floor)
+            # The slow ones take a minute, and take it in the same way each time: one round tells.
+            order = shuffled(s for s in lane.subjects if number == 0 or s.peer.ours or s.peer.floor)
             cuts, heals = {}, {}
             for subject in order:
                 assert subject.gate is not None
@@ -121,9 +137,9 @@ def _silence(bench: Bench, broker: Broker, qos: int, rounds: int, lane_number: i
                 time.sleep(0.05)
             for subject in order:
                 assert subject.gate is not None
-                subject.gate.wait(lambda g=subject.gate: bool(g.healed), 15)  # type: ignore[misc]
+                subject.gate.await_healed(15)
                 heals[subject.name] = subject.gate.healed[0] if subject.gate.healed else now()
-            patience = 75 if number < 2 else 10
+            patience = 75 if number == 0 else 10
             lane.await_back([s for s in order if not s.peer.floor], heals, patience)
             for subject in order:
                 # The floor notices no silence; it is here for its messages only.
@@ -136,8 +152,9 @@ def _silence(bench: Bench, broker: Broker, qos: int, rounds: int, lane_number: i
 
 
 def alarm(bench: Bench) -> None:
-    """A living link, late by 0 to 300 ms each way, and an application that stalls: how often it is given up."""
-    with Broker() as broker, Lane(bench, "alarm", "", broker, rate=50, qos=1) as lane:
+    """A living link, late by 0 to 300 ms each way, and an application that stalls: how often it is given
+    up."""
+    with Broker() as broker, Lane(bench, "alarm", "", broker, rate=STREAM, qos=1) as lane:
         lane.through_gates([peer for peer in bench.peers if peer.ours], jitter_ms=300, stall=1500)
         lane.ready()
         time.sleep(bench.alarm)
@@ -150,9 +167,10 @@ def alarm(bench: Bench) -> None:
 
 
 def manners(bench: Bench) -> None:
-    """Another client takes the session over again and again; the broker refuses for good: attempts in a minute."""
+    """Another client takes the session over again and again; the broker refuses for good: attempts in a
+    minute."""
     with Broker() as broker:
-        side_by_side([lambda: _rivals(bench, broker), lambda: _denied(bench, broker)])
+        side_by_side([partial(_rivals, bench, broker), partial(_denied, bench, broker)])
 
 
 MINUTE = 60.0

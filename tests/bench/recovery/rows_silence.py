@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 
 from brokers import Broker
 from children import Child
@@ -45,14 +46,13 @@ class Sniffer(Child):
 
 
 def swallowed(bench: Bench) -> None:
-    """Everything is swallowed for 2 to 30 s, drawn from octaves because timers double: from the heal to the first
-    message. The floor keeps its old TCP connection, as all do that have not noticed."""
+    """Everything is swallowed for 2 to 30 s, drawn from octaves because timers double: from the heal to the
+    first message. The floor keeps its old TCP connection, as all do that have not noticed."""
     lanes = min(5, bench.repeat)
     hole = BlackHole(lanes)
     with Broker(namespace=hole.broker) as broker:
         side_by_side(
-            lambda n=number: _swallow(bench, hole, broker, n, bench.rounds(lanes))  # type: ignore[misc]
-            for number in range(lanes)
+            partial(_swallow, bench, hole, broker, number, bench.rounds(lanes)) for number in range(lanes)
         )
 
 
@@ -76,20 +76,24 @@ def _swallow(bench: Bench, hole: BlackHole, broker: Broker, number: int, rounds:
 
 
 def notice(bench: Bench) -> None:
-    """Silence without end, on a stream and on an idle subscription: from the cut to the client's first act."""
-    kinds = ["busy, swallowed", "idle, swallowed", "busy, broker stopped", "idle, swallowed", "busy, swallowed"]
+    """Silence without end, on a stream and on an idle subscription: from the cut to the client's first
+    act."""
+    kinds = [
+        "busy, swallowed",
+        "idle, swallowed",
+        "busy, broker stopped",
+        "idle, swallowed",
+        "busy, swallowed",
+    ]
     lanes = kinds[: max(3, min(len(kinds), bench.repeat))]
     hole = BlackHole(len(lanes))
     with Sniffer(hole.middle) as sniffer:
-        side_by_side(
-            lambda n=number, k=kind: Silence(bench, hole, sniffer, n, k).run()  # type: ignore[misc]
-            for number, kind in enumerate(lanes)
-        )
+        side_by_side(Silence(bench, hole, sniffer, number, kind).run for number, kind in enumerate(lanes))
 
 
 class Silence:
-    """A lane of `notice`. Everybody is in its first round; the later ones, which are short, are for ours, because the
-    keep alive of the others does the same each time."""
+    """A lane of `notice`. Everybody is in its first round; the later ones, which are short, are for ours,
+    because the keep alive of the others does the same each time."""
 
     def __init__(self, bench: Bench, hole: BlackHole, sniffer: Sniffer, number: int, kind: str) -> None:
         self.bench, self.hole, self.sniffer, self.number, self.kind = bench, hole, sniffer, number, kind
@@ -102,7 +106,14 @@ class Silence:
         rounds = max(1, self.bench.repeat // (1 if self.stopped else 2))
         with (
             Broker(namespace=self.hole.broker, ports=len(peers)) as broker,
-            Lane(self.bench, "notice", self.kind, broker, rate=0 if self.idle else STREAM, qos=1 + self.number % 2) as lane,
+            Lane(
+                self.bench,
+                "notice",
+                self.kind,
+                broker,
+                rate=0 if self.idle else STREAM,
+                qos=1 + self.number % 2,
+            ) as lane,
         ):
             ports: dict[str, int] = {}
             for peer, port in zip(peers, broker.ports):
@@ -116,7 +127,7 @@ class Silence:
 
     def _round(self, lane: Lane, broker: Broker, ports: dict[str, int], *, first: bool) -> None:
         watched = [subject for subject in lane.subjects if first or subject.peer.ours]
-        if self.idle:
+        if self.idle and first:
             self._measure_idle(watched, ports)
         time.sleep(random.uniform(0, 2))
         cut = self._cut(broker)
@@ -167,11 +178,14 @@ class Silence:
         command = ["ip", "netns", "exec", self.hole.client, "ss", "-Htin", "dst", f"{self.address}:{port}"]
         told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         kinds = {"bytes_sent": 1, "bytes_received": 1, "segs_out": HEADERS, "segs_in": HEADERS}
-        return sum(kinds[kind] * int(value) for kind, value in re.findall(r"(\w+):(\d+)", told) if kind in kinds)
+        return sum(
+            kinds[kind] * int(value) for kind, value in re.findall(r"(\w+):(\d+)", told) if kind in kinds
+        )
 
 
 def link(bench: Bench) -> None:
-    """The client's link goes down for 1 to 4 s; from the moment that it is up, with its route, to the first message."""
+    """The client's link goes down for 1 to 4 s; from the moment that it is up, with its route, to the first
+    message."""
     hole = BlackHole(1)
     with (
         Broker(namespace=hole.broker) as broker,

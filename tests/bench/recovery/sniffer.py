@@ -11,8 +11,8 @@ import sys
 import time
 
 ETH_P_IP, SO_ATTACH_FILTER, PACKET_OUTGOING = 0x0800, 26, 4
-# tcp[13] & 0x12 == 2 of an IPv4 packet without options, as instructions of the classic packet filter; so the kernel
-# wakes this process for handshakes only.
+# tcp[13] & 0x12 == 2 of an IPv4 packet without options, as instructions of the classic packet filter; so the
+# kernel wakes this process for handshakes only.
 FILTER = [
     (0x30, 0, 0, 23),  # protocol
     (0x15, 0, 4, 6),  # TCP
@@ -28,7 +28,9 @@ def main() -> None:
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP))
     code = b"".join(struct.pack("HBBI", *step) for step in FILTER)
     buffer = ctypes.create_string_buffer(code)
-    tap.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(FILTER), ctypes.addressof(buffer)))
+    tap.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(FILTER), ctypes.addressof(buffer))
+    )
     tap.bind((sys.argv[1], ETH_P_IP))
     print("ready", flush=True)
     while True:

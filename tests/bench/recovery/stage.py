@@ -1,7 +1,7 @@
 """What rows have in common: the clients of a lane, their faults and their samples.
 
-A lane is one set of clients with one publisher and one QoS. Lanes run side by side where seconds are measured, and one
-fault at a time where milliseconds are.
+A lane is one set of clients with one publisher and one QoS. Lanes run side by side where seconds are
+measured, and one fault at a time where milliseconds are.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ class Subject:
     def back(self, after: int, number: int = 0) -> bool:
         return self.client.first_message(after, number) is not None
 
+    def await_back(self, after: int, number: int, seconds: float) -> bool:
+        """Waits for a message that was read after `after` and has at least this number."""
+        return self.client.wait(lambda: self.back(after, number), seconds)
+
     def end(self) -> None:
         self.client.end()
         if self.gate is not None:
@@ -80,39 +84,59 @@ class Lane:
         self.feed = Feed(broker, self.topic, rate=rate, qos=qos)
         self.subjects: list[Subject] = []
 
-    def add(self, peer: Peer, host: str, port: int, *, gate: Gate | None = None, namespace: str = "", **words: object) -> Subject:
+    def add(
+        self,
+        peer: Peer,
+        host: str,
+        port: int,
+        *,
+        gate: Gate | None = None,
+        namespace: str = "",
+        **words: str | int,
+    ) -> Subject:
         name = "".join(letter for letter in peer.name if letter.isalnum())
         client_id = f"{name}-{self.topic.rsplit('/', 1)[1]}"
-        given = {"host": host, "port": port, "id": client_id, "topic": self.topic, "qos": self.qos, **words}
+        given: dict[str, object] = {
+            "host": host,
+            "port": port,
+            "id": client_id,
+            "topic": self.topic,
+            "qos": self.qos,
+            **words,
+        }
         client = Client(peer, given, namespace=namespace)
         subject = Subject(peer, client, self.feed, gate, id=client_id)
         self.subjects.append(subject)
         return subject
 
-    def through_gates(self, peers: Iterable[Peer], *, jitter_ms: int = 0, **words: object) -> None:
+    def through_gates(self, peers: Iterable[Peer], *, jitter_ms: int = 0, stall: int = 0) -> None:
         for peer in peers:
             gate = Gate(self.broker.socket, jitter_ms=jitter_ms)
-            self.add(peer, gate.host, gate.port, gate=gate, **words)
+            self.add(peer, gate.host, gate.port, gate=gate, stall=stall)
 
     def ready(self, seconds: float = 30) -> None:
-        """Waits until each client has subscribed and got a message; those that do not are left out, loudly."""
+        """Waits until each client has subscribed and got a message; those that do not are left out,
+        loudly."""
         for subject in list(self.subjects):
-            if not subject.client.wait(lambda s=subject: bool(s.client.subscribed), seconds):  # type: ignore[misc]
+            if not subject.client.await_subscribed(seconds):
                 print(f"  {self.row}: {subject.name} did not subscribe: left out", flush=True)
                 self.subjects.remove(subject)
                 subject.end()
                 self.bench.figures.count(self.row, self.case, subject.name, "did not start", 1)
         number = self.feed.publish()
         for subject in self.subjects:
+            if subject.client.unknown:
+                self.bench.figures.count(self.row, self.case, subject.name, "option unknown", 1)
             subject.start = number
-            subject.client.wait(lambda s=subject: s.back(0, number), seconds)  # type: ignore[misc]
+            subject.await_back(0, number, seconds)
 
-    def await_back(self, subjects: list[Subject], since: dict[str, int], seconds: float, number: int = 0) -> None:
+    def await_back(
+        self, subjects: list[Subject], since: dict[str, int], seconds: float, number: int = 0
+    ) -> None:
         """Waits until each has had a message read after its own moment."""
         end = time.monotonic() + seconds
         for subject in subjects:
-            left = max(0.0, end - time.monotonic())
-            subject.client.wait(lambda s=subject: s.back(since[s.name], number), left)  # type: ignore[misc]
+            subject.await_back(since[subject.name], number, max(0.0, end - time.monotonic()))
 
     def sample(self, case: str, subject: Subject, cut: int, healed: int, number: int = 0) -> None:
         """From the heal to the next message, and what that time went into."""
@@ -131,14 +155,17 @@ class Lane:
         )
 
     def account(self, seconds: float = 20) -> None:
-        """Ends the stream and compares what came with what was published, once everything has come or time is up."""
+        """Ends the stream and compares what came with what was published, once everything has come or time is
+        up."""
         self.feed.settle()
         end = time.monotonic() + seconds
         for subject in self.subjects:
             wanted = {number for number in self.feed.acknowledged if number >= subject.start}
 
             def complete(subject: Subject = subject, wanted: set[int] = wanted) -> bool:
-                return len(subject.client.messages) >= len(wanted) and wanted <= {n for n, _ in subject.client.messages}
+                return len(subject.client.messages) >= len(wanted) and wanted <= {
+                    n for n, _ in subject.client.messages
+                }
 
             subject.client.wait(complete, max(0.0, end - time.monotonic()))
             got = [number for number, _ in subject.client.messages]

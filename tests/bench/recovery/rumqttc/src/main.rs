@@ -31,7 +31,11 @@ impl Given {
 
     fn id(&self, number: u16) -> String {
         let id = self.text("id");
-        if self.number("count", 1) > 1 { format!("{id}-{number}") } else { id.to_owned() }
+        if self.number("count", 1) > 1 {
+            format!("{id}-{number}")
+        } else {
+            id.to_owned()
+        }
     }
 
     fn filters(&self) -> Vec<String> {
