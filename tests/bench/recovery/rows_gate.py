@@ -169,16 +169,17 @@ def alarm(bench: Bench) -> None:
 def manners(bench: Bench) -> None:
     """Another client takes the session over again and again; the broker refuses for good: attempts in a
     minute."""
+    peers = [peer for peer in bench.usual() if not peer.floor]  # which has none
     with Broker() as broker:
-        side_by_side([partial(_rivals, bench, broker), partial(_denied, bench, broker)])
+        side_by_side([partial(_rivals, bench, broker, peers), partial(_denied, bench, broker, peers)])
 
 
 MINUTE = 60.0
 
 
-def _denied(bench: Bench, broker: Broker) -> None:
+def _denied(bench: Bench, broker: Broker, peers: list[Peer]) -> None:
     with Lane(bench, "manners", "refused for good", broker, rate=0, qos=1) as lane:
-        lane.through_gates(bench.usual())
+        lane.through_gates(peers)
         lane.ready()
         before = {}
         for subject in lane.subjects:
@@ -189,10 +190,10 @@ def _denied(bench: Bench, broker: Broker) -> None:
         _count(bench, lane, before)
 
 
-def _rivals(bench: Bench, broker: Broker) -> None:
+def _rivals(bench: Bench, broker: Broker, peers: list[Peer]) -> None:
     """The rival connects half a second after the client is back, and stays until the client takes over."""
     with Lane(bench, "manners", "taken over", broker, rate=0, qos=1) as lane:
-        lane.through_gates(bench.usual())
+        lane.through_gates(peers)
         lane.ready()
         before, rivals = {}, []
         for subject in lane.subjects:

@@ -164,8 +164,8 @@ def drain(bench: Bench) -> None:
     """2,000 messages of 112 bytes wait; from SYN to the last one, and every one exactly once.
 
     Once with the kernel's own initial window, where slow start takes most of the time of the quick ones, and
-    once without slow start, where only MQTT's window is left. Peers at their best run a quarter as often as ours
-    and the floor; those that need many seconds once, side by side: nothing but the window decides there.
+    once without slow start, where only MQTT's window is left. Peers at their best run a quarter as often as
+    ours and the floor; those that need many seconds once, side by side: nothing but the window decides there.
     """
     ours = [p for p in bench.usual() if p.ours or p.floor]
     best = [p for p in bench.usual() if p.name.endswith("best")]
