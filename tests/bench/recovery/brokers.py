@@ -187,6 +187,12 @@ class Gate(Child):
         assert isinstance(counts, dict)
         return {int(kind): count for kind, count in counts.items()}
 
+    def resumed(self) -> tuple[int, int]:
+        """Over TLS: connections after the first on which the broker sent no certificate, of how many."""
+        pieces = self._ask("tell")["pieces"]
+        assert isinstance(pieces, list)
+        return sum(piece < pieces[0] / 2 for piece in pieces[1:]), len(pieces) - 1
+
     def connects(self) -> list[int]:
         times = self._ask("tell")["connects"]
         assert isinstance(times, list)

@@ -11,7 +11,8 @@ has the time of the fault on CLOCK_MONOTONIC:
                meets the fault.
     deny       reset, then each CONNECT is answered with `not authorised` and the end
     pass       as at the beginning
-    tell       the packets of clients so far: how many of each type, and when each CONNECT came
+    tell       so far: how many packets of each type clients have sent, when each CONNECT came, and how many
+               bytes the broker's first piece had on each connection (TLS: no certificate when resumed)
 
 With JITTER_MS each piece of data is late by 0 to that much, in both directions, and in order.
 """
@@ -45,6 +46,7 @@ class Link:
         self.gate, self.client = gate, client
         self.server: socket.socket | None = None
         self.packets = Packets(gate)
+        self.answered = False
         self.due = {False: 0.0, True: 0.0}  # of the client's data; of the server's
         prepare(client)
         gate.watch(client, self.from_client)
@@ -70,7 +72,11 @@ class Link:
 
     def from_server(self) -> None:
         assert self.server is not None
-        self.forward(self.client, read(self.server), of_server=True)
+        data = read(self.server)
+        if data and not self.answered:
+            self.answered = True
+            self.gate.first_pieces.append(len(data))
+        self.forward(self.client, data, of_server=True)
 
     def forward(self, to: socket.socket | None, data: bytes, *, of_server: bool) -> None:
         def go() -> None:
@@ -132,6 +138,7 @@ class Gate:
         self.links: set[Link] = set()
         self.counts: collections.Counter[int] = collections.Counter()
         self.connects: list[int] = []
+        self.first_pieces: list[int] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._pipes = selectors.DefaultSelector()
@@ -193,7 +200,7 @@ class Gate:
             getattr(self, "do_" + word)()
             told: dict[str, object] = {"did": word, "at": time.monotonic_ns()}
             if word == "tell":
-                told |= {"counts": dict(self.counts), "connects": self.connects}
+                told |= {"counts": dict(self.counts), "connects": self.connects, "pieces": self.first_pieces}
             print(json.dumps(told), flush=True)
 
     def _heal(self) -> None:

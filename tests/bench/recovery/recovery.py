@@ -56,7 +56,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
     if os.geteuid() != 0:
         raise SystemExit("bench-recovery makes networks of its own: run it as root")
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     known = ROWS | ON_DEMAND
     rows = [row for row in given.rows.split(",") if row] or list(ROWS)
     if unknown := [row for row in rows if row not in known]:

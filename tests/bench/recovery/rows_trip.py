@@ -43,6 +43,10 @@ def trip(bench: Bench) -> None:
                 subject.await_back(cut, number, 15)
                 _sample(bench, delay, subject, plain if subject in plain.subjects else secure, cut, number)
             time.sleep(max(0.0, max(cut for cut, _ in cuts.values()) / 1e9 + 5.5 - time.monotonic()))
+        for subject in secure.subjects:
+            assert subject.gate is not None
+            resumed, of = subject.gate.resumed()
+            bench.figures.count("trip", secure.case, subject.name, "% resumed", 100 * resumed / max(1, of))
         for lane in (plain, secure):
             lane.account()
 

@@ -26,7 +26,7 @@ ROWS = {
     "notice": Row("silence: from the cut to the client's first act (SYN or `down`)", "ms", ("bytes/s",)),
     "alarm": Row("link late by 0-300 ms each way, application that stalls: times given up", "", ("seconds",)),
     "link": Row("link down for 1-4 s, then up: from `up` to the first message"),
-    "trip": Row("session kept, 50 ms round trip: from SYN to the first message", "RTT"),
+    "trip": Row("session kept, 50 ms round trip: from SYN to the first message", "RTT", ("% resumed",)),
     "lost": Row("100 filters on MQTT 5, 50 ms: from SYN to the first message of the last filter", "RTT",
                 ("SUBSCRIBE packets",)),
     "drain": Row("2,000 messages wait, 50 ms round trip, MQTT 5: from SYN to the last one"),
@@ -140,6 +140,9 @@ def _timed(row: str, case: str, name: str, cells: dict[str, Cell]) -> list[Verdi
         if of == row and of_case in ("", case):
             value = cell.counts.get(what, 0)
             found.append((f"{what} <= {limit:g}", shown(value), value <= limit))
+    if (row, case) == ("trip", "TLS 1.3"):
+        resumed = cell.counts.get("% resumed", 0)
+        found.append(("resumed 100 %", shown(resumed), resumed == 100))
     return found
 
 
