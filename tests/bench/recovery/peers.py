@@ -45,7 +45,7 @@ def peers(programs: Path) -> list[Peer]:
     mosquitto, rumqttc = program("recovery_mosquitto"), program("recovery-rumqttc")
     aiomqtt = script("client_aiomqtt.py")
     return [
-        Peer("floor", floor, tls=False),
+        Peer("floor", floor, spins=True, tls=False),
         Peer("remqtt Python", remqtt_python),
         Peer("remqtt C", remqtt_c),
         Peer("paho-mqtt", paho),
