@@ -46,8 +46,9 @@ class Broker:
     def __init__(
         self, *, namespace: str = "", host: str = "127.0.0.1", ports: int = 1, tls: bool = False
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="recovery-"))
-        self.folder.chmod(0o755)
+        # It goes at the latest with the interpreter, whichever thread Ctrl-C has left in the middle of a row.
+        self._folder = tempfile.TemporaryDirectory(prefix="recovery-")
+        self.folder = Path(self._folder.name)
         self.namespace, self.host = namespace, host
         self.ports = [port_below_ephemeral() for _ in range(ports)]
         self.port = self.ports[0]
@@ -136,7 +137,7 @@ class Broker:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._folder.cleanup()
 
 
 def certify(folder: Path, host: str) -> None:
@@ -236,10 +237,6 @@ class Feed:
             payload = number.to_bytes(8, "big") + b"x" * (self.size - 8)
             self._link.sendall(packet(0x30 | self.qos << 1, body + payload))
         return number
-
-    def next_number(self) -> int:
-        with self._lock:
-            return len(self.sent)
 
     def settle(self, seconds: float = 5) -> None:
         """No more messages; waits for the acknowledgements."""

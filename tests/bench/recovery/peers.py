@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +72,7 @@ PROFILES_OF_OURS = {"remqtt C fast", "remqtt C frugal"}
 class Client(Child):
     """A running client: the times of what it told, in nanoseconds of CLOCK_MONOTONIC."""
 
-    def __init__(
-        self, peer: Peer, words: dict[str, object], *, namespace: str = "", before: Sequence[str] = ()
-    ):
+    def __init__(self, peer: Peer, words: dict[str, object], *, namespace: str = "") -> None:
         self.peer = peer
         self.ups: list[int] = []
         self.downs: list[int] = []
@@ -86,7 +83,7 @@ class Client(Child):
         self.unknown = False
         words = {"profile": peer.profile, "set": peer.option, **words}
         given = [f"{key}={value}" for key, value in words.items() if value != ""]
-        super().__init__([*before, *peer.command, *given], namespace=namespace)
+        super().__init__([*peer.command, *given], namespace=namespace)
 
     def hear(self, line: str) -> None:
         kind, *numbers = line.split()

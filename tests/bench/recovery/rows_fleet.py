@@ -6,8 +6,9 @@ import time
 from collections import Counter
 
 from brokers import Broker, packet, text
+from children import now
 from peers import Client, Peer
-from stage import MS, Bench, Lane, now
+from stage import MS, Bench, Lane
 
 # Several processes, because select() ends at a few hundred clients in one.
 PROCESSES, EACH, DOWN = 4, 250, 1.0

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from brokers import Broker
+from children import now
 from peers import Peer
-from stage import Bench, Lane, now, shuffled, side_by_side
+from stage import Bench, Lane, shuffled, side_by_side
 
 STREAM = 50  # messages a second
 OUTAGES = (0.3, 1.0, 5.0, 20.0)

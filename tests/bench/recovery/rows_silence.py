@@ -13,10 +13,10 @@ import time
 from functools import partial
 
 from brokers import Broker
-from children import Child
+from children import Child, now
 from net import BlackHole
 from peers import HERE, PROFILES_OF_OURS
-from stage import MS, Bench, Lane, Subject, now, side_by_side
+from stage import MS, Bench, Lane, Subject, side_by_side
 
 OCTAVES = ((2, 4), (4, 8), (8, 16), (16, 30))
 STREAM = 50  # messages a second

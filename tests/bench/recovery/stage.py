@@ -10,10 +10,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from brokers import Broker, Feed, Gate
-from children import Child, now
 from figures import Figures
 from peers import PROFILES_OF_OURS, SILENCE_ONLY, Client, Peer
 
@@ -52,7 +51,6 @@ class Subject:
     gate: Gate | None = None
     start: int = 0
     id: str = ""
-    ends: list[Child] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -115,8 +113,7 @@ class Lane:
             self.add(peer, gate.host, gate.port, gate=gate, stall=stall)
 
     def ready(self, seconds: float = 30) -> None:
-        """Waits until each client has subscribed and got a message; those that do not are left out,
-        loudly."""
+        """Waits until each client has subscribed and got a message; who does not is left out, loudly."""
         for subject in list(self.subjects):
             if not subject.client.await_subscribed(seconds):
                 print(f"  {self.row}: {subject.name} did not subscribe: left out", flush=True)
@@ -155,17 +152,15 @@ class Lane:
         )
 
     def account(self, seconds: float = 20) -> None:
-        """Ends the stream and compares what came with what was published, once everything has come or time is
-        up."""
+        """Ends the stream; compares what came with what was published once all has come or time is up."""
         self.feed.settle()
         end = time.monotonic() + seconds
         for subject in self.subjects:
-            wanted = {number for number in self.feed.acknowledged if number >= subject.start}
+            wanted = {number for number in set(self.feed.acknowledged) if number >= subject.start}
 
             def complete(subject: Subject = subject, wanted: set[int] = wanted) -> bool:
-                return len(subject.client.messages) >= len(wanted) and wanted <= {
-                    n for n, _ in subject.client.messages
-                }
+                messages = subject.client.messages
+                return len(messages) >= len(wanted) and wanted <= {number for number, _ in messages}
 
             subject.client.wait(complete, max(0.0, end - time.monotonic()))
             got = [number for number, _ in subject.client.messages]
@@ -204,6 +199,3 @@ def shuffled(subjects: Iterable[Subject]) -> list[Subject]:
     order = list(subjects)
     random.shuffle(order)
     return order
-
-
-__all__ = ["MS", "Bench", "Lane", "Subject", "now", "shuffled", "side_by_side"]
