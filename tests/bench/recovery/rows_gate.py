@@ -70,7 +70,9 @@ def refused(bench: Bench) -> None:
     with Broker() as broker:
         for peer in bench.usual():
             for outage in OUTAGES if peer.spins else ():
-                _refuse(bench, broker, outage, [peer], max(1, bench.repeat // 10), 1, 0)
+                _refuse(
+                    bench, broker, outage, [peer], max(1, bench.repeat // (10 if outage < 5 else 20)), 1, 0
+                )
 
 
 def _refused(bench: Bench, outages: Sequence[float], calm: list[Peer]) -> None:
@@ -88,7 +90,7 @@ def _refuse(
     bench: Bench, broker: Broker, outage: float, peers: list[Peer], rounds: int, qos: int, lane_number: int
 ) -> None:
     case = f"{outage:g} s"
-    with Lane(bench, "refused", case, broker, rate=STREAM / 2, qos=qos) as lane:
+    with Lane(bench, "refused", case, broker, rate=10, qos=qos) as lane:
         lane.through_gates(peers)
         lane.ready()
         time.sleep(5.5 + lane_number * 0.3)
