@@ -71,6 +71,10 @@ test-matrix: shims
 test-python: python
 	@$(QUIET) test-python $(PY) -m pytest -q tests/python
 	@grep '^|' $(TARGET)/logs/test-python.log
+# One wheel for every CPython from 3.9 on, and the whole suite with each that is on the machine.
+test-pythons: setup
+	@tests/pythons.sh $(TARGET)
+
 test-c: lib
 	@CARGO='$(CARGO)' $(QUIET) test-c $(MAKE) -C tests/c test
 	@$(QUIET) valgrind $(MAKE) -C tests/c valgrind
@@ -105,7 +109,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients bench-recovery install clean
+.PHONY: help setup lib python conformance test-pythons check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients bench-recovery install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release

@@ -196,15 +196,19 @@ class Connection(External):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def loop_stop(self, force: bool = False) -> MQTTErrorCode:
-        """Ends what loop_start() began. The connection stays; loop_start() resumes.
+        """Ends what loop_start() began. The connection stays, but nobody keeps it alive any more:
 
-        Waits for a callback that is running, and up to a second for unacknowledged messages.
+        After one and a half keep alives the server takes the client for dead and publishes its will, as with
+        paho. A loop resumes, and connects again where that has happened. Waits for a callback that is running,
+        and up to a second for unacknowledged messages.
         """
         if self._looping != "thread":
             return MQTTErrorCode.MQTT_ERR_INVAL
+        self._unattended = not self._ending
         if self._in_callback == get_ident():
             self._looping = None
             self._core.dispatch_stop()
+            self._settle()
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         if self._ending:
             deadline = time.monotonic() + _PATIENCE
@@ -213,6 +217,7 @@ class Connection(External):
         elif self._core.state() == CONNECTED:
             self._core.flush(_PATIENCE)
         self._looping = None
+        self._settle()
         self._take_over()
         self._run_once()
         return MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -279,9 +284,11 @@ class Connection(External):
     def _apply(self) -> None:
         """Tells the core what paho's arguments mean to it."""
         core = self._core
+        self._unattended, self._beats = False, True
         self._alone = self._wants_alone()
         options = {
             "reconnect": str(self._alone).lower(),
+            "heartbeat": "true",
             "keepalive": str(self._keepalive),
             "connect_timeout": str(int(self._connect_timeout * 1_000)),
             "clean_start": str(self._clean()).lower(),

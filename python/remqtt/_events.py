@@ -276,7 +276,8 @@ class Events(Callbacks):
             else:
                 loss = _LOSSES.get(error[1], MQTTErrorCode.MQTT_ERR_CONN_LOST)
             self._loss = loss
-            if retry is None:
+            # Unless somebody has connected again since.
+            if retry is None and self._core.state() in (STOPPED, CLOSED):
                 self._ending = True
             said = was_connected and from_server
             self._close_socket()

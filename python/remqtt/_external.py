@@ -42,6 +42,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,8 +156,10 @@ class External(Roads):
     _notification: NotificationSocket | None = None
     #: A loop function was called, and no loop runs.
     _by_hand = False
-    #: The core has been told to come back by itself.
-    _alone = True
+    #: The core has been told to come back by itself, and to keep the connection alive.
+    _alone = _beats = True
+    #: loop_stop() was called: until a loop runs again nobody looks, and the client is as good as dead.
+    _unattended = False
     #: A connection was lost, and it is the program's turn.
     _program_decides = False
     #: The loop functions that have said so.
@@ -214,7 +217,7 @@ class External(Roads):
     def _turn(self, name: str, timeout: float) -> MQTTErrorCode:
         if self._looping is None and not self._by_hand:
             self._by_hand = True
-            self._settle()
+            self._attend()
         if self._program_decides and not self._asked_again(name):
             return MQTTErrorCode.MQTT_ERR_NO_CONN
         self._ended = None
@@ -231,10 +234,13 @@ class External(Roads):
         if threading.current_thread() is not threading.main_thread():
             return self._run_once(timeout)
         # Signals arrive here. A wait for a descriptor ends with them, one inside the native module goes on.
-        poll = select.poll()
+        poll, deadline = select.poll(), time.monotonic() + timeout
         poll.register(self._core.event_fd(), select.POLLIN)
-        poll.poll(timeout * 1_000)
-        return self._run_once()
+        while True:
+            poll.poll(timeout * 1_000)
+            ran, timeout = self._run_once(), deadline - time.monotonic()
+            if not self._begins or self._heard or timeout <= 0:
+                return ran
 
     def _pulse(self, name: str) -> MQTTErrorCode:
         if self._program_decides:
@@ -261,15 +267,27 @@ class External(Roads):
         self._open_socket()
 
     def _settle(self, alone: bool | None = None) -> None:
-        """Tells the core whether it comes back by itself after the next loss."""
-        alone = self._wants_alone() if alone is None else alone
-        if alone != self._alone:
-            self._alone = alone
-            options = {"reconnect": str(alone).lower(), "clean_start": str(self._clean()).lower()}
+        """Tells the core whether it keeps the connection alive, and comes back by itself after the next loss."""
+        alone, beats = self._wants_alone() if alone is None else alone, not self._unattended
+        if (alone, beats) != (self._alone, self._beats):
+            self._alone, self._beats = alone, beats
+            options = {
+                "reconnect": str(alone).lower(),
+                "heartbeat": str(beats).lower(),
+                "clean_start": str(self._clean()).lower(),
+            }
             self._core.set_options({**options, **(self._overrides or {})})
 
     def _wants_alone(self) -> bool:
-        return self._reconnect_on_failure and (self.on_disconnect is None or not self._drives())
+        attended = self._reconnect_on_failure and not self._unattended
+        return attended and (self.on_disconnect is None or not self._drives())
+
+    def _attend(self) -> None:
+        """Somebody looks again."""
+        unattended, self._unattended = self._unattended, False
+        self._settle()
+        if unattended and not self._ending and self._core.state() == STOPPED and self._reconnect_on_failure:
+            self._core.start()
 
     def _clean(self) -> bool:
         """Whether the next CONNECT asks for a new session."""
@@ -282,7 +300,7 @@ class External(Roads):
     def _loop_begins(self) -> None:
         """From now on the client drives itself."""
         self._by_hand = False
-        self._settle()
+        self._attend()
         if self._program_decides:
             self._program_decides, self._ending = False, False
             self._core.start()

@@ -129,6 +129,7 @@ class Client(Settings):
             "server_client_id": "true",
             "lost_session_dup": "true",
             "deliver_invalid_topics": "true",
+            "bare_topic_aliases": "true",
             "reconnect": "true" if setup.reconnect_on_failure else "false",
             "manual_ack": "true" if setup.manual_ack else "false",
         }
@@ -324,13 +325,16 @@ class Client(Settings):
     ) -> tuple[str | None, list[tuple[int, Any]]]:
         """The same publish with its whole topic.
 
-        An alias holds for one connection, and a message must survive several.
+        An alias holds for one connection, and a message must survive several. Of one that was never set the
+        server is the judge.
         """
         alias = dict(pairs)[_TOPIC_ALIAS]
         aliases = self._aliases = self._aliases or {}
         if topic:
             aliases[alias] = topic
-        return topic or aliases.get(alias), [pair for pair in pairs if pair[0] != _TOPIC_ALIAS]
+        elif alias not in aliases:
+            return topic, pairs
+        return aliases[alias], [pair for pair in pairs if pair[0] != _TOPIC_ALIAS]
 
     #: What TopicAlias stood for in publish().
     _aliases: dict[int, str] | None = None

@@ -26,7 +26,7 @@ use crate::time::Instant;
 use crate::timeline::Chronicle;
 use crate::timer::Timer;
 use crate::wire::{
-    self, Properties, PropertyId, PropertyOwner, Publish, Reason, Subscription, PACKET_SIZE_LIMIT,
+    self, Properties, PropertyId, PropertyOwner, Publish, Reason, Subscription, Version, PACKET_SIZE_LIMIT,
 };
 
 /// The queue of outputs keeps its allocation for the next ones up to this length; an idle client keeps none.
@@ -213,7 +213,7 @@ impl Engine {
         [
             (self.reconnect.at, Timer::Reconnect),
             (self.deadline(), Timer::ConnectTimeout),
-            (link.and_then(Link::ping_due), Timer::KeepAlive),
+            (self.ping_due(), Timer::KeepAlive),
             (self.silence_ends(), Timer::PingTimeout),
             (link.and_then(|link| link.stable_at), Timer::Stable),
             (self.session.outbound.next_expiry(), Timer::Expiry),
@@ -227,6 +227,11 @@ impl Engine {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let link = self.link.as_ref()?;
         link.deadline.filter(|_| !(self.reading_paused && link.phase == LinkPhase::Greeting))
+    }
+
+    /// When a PINGREQ is due, unless the application has no heartbeat.
+    pub(crate) fn ping_due(&self) -> Option<Instant> {
+        self.link.as_ref().filter(|_| self.options.heartbeat)?.ping_due()
     }
 
     /// When silence after a PINGREQ means that the link is lost, unless we cause the silence.
@@ -267,14 +272,18 @@ impl Engine {
     /// Checks a publish as far as it can be checked without a connection. Bindings and driver call it before they
     /// accept the publish, so that an error reaches the caller and not an event.
     pub fn check_publish(options: &Options, publish: &Publish) -> Result<(), Error> {
-        wire::check_topic(&publish.topic).map_err(|why| Error::new(ErrorCode::InvalidTopic, why))?;
+        let bare = options.bare_topic_aliases && options.protocol_version == Version::V5;
+        let aliased = bare && publish.is_aliased();
+        if !aliased {
+            wire::check_topic(&publish.topic).map_err(|why| Error::new(ErrorCode::InvalidTopic, why))?;
+        }
         wire::check_properties(PropertyOwner::Publish, &publish.properties)
             .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
         if publish.properties.find(PropertyId::SubscriptionIdentifier).is_some() {
             let why = "a publish to the server has no subscription identifier"; // [MQTT-3.3.4-6]
             return Err(Error::new(ErrorCode::InvalidArgument, why));
         }
-        if publish.properties.find(PropertyId::TopicAlias).is_some() {
+        if !aliased && publish.properties.find(PropertyId::TopicAlias).is_some() {
             let why = "topic aliases belong to a connection and are chosen by the client library";
             return Err(Error::new(ErrorCode::InvalidArgument, why));
         }

@@ -338,7 +338,7 @@ impl Engine {
             self.proved_stable(now);
         }
         let deadline = self.deadline();
-        let silence_ends = self.silence_ends();
+        let (silence_ends, ping_due) = (self.silence_ends(), self.ping_due());
         let Some(link) = &mut self.link else { return };
         if due(deadline) {
             match link.phase {
@@ -347,7 +347,7 @@ impl Engine {
             }
         } else if due(silence_ends) {
             self.silent(now, ErrorCode::KeepAliveTimeout);
-        } else if due(link.ping_due()) {
+        } else if due(ping_due) {
             wire::encode_pingreq(&mut link.control);
             link.ping_sent.get_or_insert(now);
             link.last_sent = now;

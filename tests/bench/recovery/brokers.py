@@ -208,6 +208,10 @@ class Gate(Child):
         return self._told[before]
 
 
+# mosquitto closes the connection of a publisher with more than 20 messages of QoS 2 under way.
+OUTSTANDING = 15
+
+
 class Feed:
     """Publishes numbered messages to `topic`, `rate` a second, and remembers when; the broker has
     acknowledged all that counts. One thread, and a second one that reads."""
@@ -220,6 +224,7 @@ class Feed:
         self._link = broker.dial("feed-" + topic.replace("/", "-"))
         self._link.settimeout(None)
         self._lock = threading.Lock()
+        self._room = threading.Semaphore(OUTSTANDING)
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._read, daemon=True)]
         if rate:
@@ -228,7 +233,8 @@ class Feed:
             thread.start()
 
     def publish(self) -> int:
-        """Publishes the next message; its number."""
+        """Publishes the next message; its number. Waits while the broker owes too many answers."""
+        self._room.acquire()
         with self._lock:
             number = len(self.sent)
             body = text(self.topic) + (number % 60_000 + 1).to_bytes(2, "big")
@@ -267,6 +273,7 @@ class Feed:
                         self._link.sendall(bytes([0x62, 2, high, low]))
                 else:
                     self.acknowledged.add(self._ids[high << 8 | low])
+                    self._room.release()
         except OSError:
             return  # closed
 

@@ -247,7 +247,8 @@ impl Outbound {
         for (_, place) in &freed {
             if let Some(item) = self.items.get_mut(place) {
                 item.phase = Phase::Waiting;
-                item.written &= self.lost_session_dup;
+                // What means nothing on another link must still be known there.
+                item.written &= self.lost_session_dup || item.publish.is_aliased();
                 item.lsn = journal.flight(*place, item.phase);
                 self.waiting += 1;
                 self.waiting_bytes += item.size();

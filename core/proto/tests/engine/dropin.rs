@@ -1,8 +1,9 @@
 //! What programs written for another client ask for: off by default, and here switched on.
 
 use crate::bench::*;
-use remqtt_proto::{Command, ErrorCode, Event, Options, Outcome, QoS};
+use remqtt_proto::{Command, Engine, ErrorCode, Event, Options, Outcome, PropertyId, PropertyValue, QoS};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 fn messages(bench: &Bench) -> Vec<(&str, Option<&[u8]>)> {
     let of = |event| match event {
@@ -44,6 +45,45 @@ fn what_a_lost_session_had_in_flight_may_be_marked_as_sent_before() {
         bench.link_up();
         bench.receive(&CONNACK_NEW);
         assert_eq!(bench.sent()[0], first);
+    }
+}
+
+#[test]
+fn a_topic_alias_without_a_topic_is_sent_once_and_fails_with_its_connection() {
+    let bare = |qos| {
+        let mut publish = message(qos);
+        publish.topic = "".into();
+        publish.properties.push(PropertyId::TopicAlias, PropertyValue::TwoByte(9));
+        publish
+    };
+    let refused = Engine::check_publish(&options_5(), &bare(QoS::AtLeastOnce)).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::InvalidTopic);
+    for connack in [&CONNACK_NEW_5, &CONNACK_PRESENT_5] {
+        let options = Options { bare_topic_aliases: true, ..options_5() };
+        let mut bench = Bench::new(options);
+        bench.command(Command::Start);
+        bench.link_up();
+        bench.receive(&CONNACK_NEW_5);
+        bench.command(Command::Publish(1, bare(QoS::AtLeastOnce)));
+        bench.command(Command::Publish(2, message(QoS::AtLeastOnce)));
+        let sent = bench.sent();
+        assert_eq!(sent[2..9], [0, 0, 0, 1, 3, 0x23, 0], "{sent:?}");
+        bench.receive(&[0xE0, 1, 0x94]);
+        bench.link_up();
+        bench.receive(connack);
+        assert!(bench.sent().windows(4).all(|bytes| bytes != [0, 0, 0, 1]), "the alias is not sent again");
+        let [Outcome::Failed(error, _)] = bench.completions(1)[..] else { panic!("{:?}", bench.events) };
+        assert_eq!(error.code, ErrorCode::InvalidTopic);
+        assert!(bench.completions(2).is_empty(), "the others are");
+    }
+}
+
+#[test]
+fn without_a_heartbeat_nothing_is_said_just_to_stay_alive() {
+    for (heartbeat, pings) in [(true, 1), (false, 0)] {
+        let mut bench = connected_with(Options { heartbeat, ..options() });
+        bench.pass(Duration::from_secs(61));
+        assert_eq!(bench.sent(), [0xC0, 0].repeat(pings), "heartbeat {heartbeat}");
     }
 }
 
