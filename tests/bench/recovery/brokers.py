@@ -210,6 +210,7 @@ class Gate(Child):
 
 # mosquitto closes the connection of a publisher with more than 20 messages of QoS 2 under way.
 OUTSTANDING = 15
+PATIENCE = 200  # seconds: longer than any row stops its broker
 
 
 class Feed:
@@ -234,7 +235,8 @@ class Feed:
 
     def publish(self) -> int:
         """Publishes the next message; its number. Waits while the broker owes too many answers."""
-        self._room.acquire()
+        if not self._room.acquire(timeout=PATIENCE):
+            raise OSError("the broker does not answer the publisher")
         with self._lock:
             number = len(self.sent)
             body = text(self.topic) + (number % 60_000 + 1).to_bytes(2, "big")
@@ -260,7 +262,12 @@ class Feed:
     def _pace(self, rate: float) -> None:
         due = time.monotonic()
         while not self._over.is_set():
-            self.publish()
+            try:
+                self.publish()
+            except OSError:
+                if self._over.is_set():
+                    return  # closed in the middle of a stream
+                raise
             due = max(due + 1 / rate, time.monotonic() - 1)
             self._over.wait(max(0.0, due - time.monotonic()))
 
