@@ -142,7 +142,7 @@ def _silence(bench: Bench, broker: Broker, qos: int, rounds: int, lane_number: i
                 assert subject.gate is not None
                 subject.gate.await_healed(15)
                 heals[subject.name] = subject.gate.healed[0] if subject.gate.healed else now()
-            patience = 75 if number == 0 else 10
+            patience = min(75, bench.patience) if number == 0 else 10
             lane.await_back([s for s in order if not s.peer.floor], heals, patience)
             for subject in order:
                 # The floor notices no silence; it is here for its messages only.
