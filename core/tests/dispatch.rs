@@ -111,12 +111,10 @@ fn pool(own: usize) -> Pool {
     })
 }
 
+type Calls = Receiver<(usize, ThreadId)>;
+
 /// Clients that say in which order they are called, and on which thread; told to wait, they do so until `go`.
-fn talkative(
-    peer: &Peer,
-    pool: &Pool,
-    count: usize,
-) -> (Vec<(Conversation, Client)>, Receiver<(usize, ThreadId)>, SyncSender<()>) {
+fn talkative(peer: &Peer, pool: &Pool, count: usize) -> (Vec<(Conversation, Client)>, Calls, SyncSender<()>) {
     let (called, calls) = channel();
     let (go, wait) = sync_channel::<()>(0);
     let wait = Arc::new(Mutex::new(wait));

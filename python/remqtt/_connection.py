@@ -323,11 +323,13 @@ class Connection(External):
         self._leave_quietly()
         self._core_refusal = None
         self._apply()
+        opened = self._opened
         self._call("on_pre_connect")
         self._log_connect()
-        while not self._attempt():
-            pass
-        self._open_socket()
+        if self._opened == opened:  # else one of these callbacks has connected itself
+            while not self._attempt():
+                pass
+            self._open_socket()
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _attempt(self) -> bool:
