@@ -160,6 +160,10 @@ class External(Roads):
     _alone = _beats = True
     #: loop_stop() was called: until a loop runs again nobody looks, and the client is as good as dead.
     _unattended = False
+    #: A loop runs again, and may yet hear of a connection that ended meanwhile.
+    _resumes = False
+    #: A connection has ended meanwhile.
+    _lost_unattended = False
     #: A connection was lost, and it is the program's turn.
     _program_decides = False
     #: The loop functions that have said so.
@@ -267,7 +271,7 @@ class External(Roads):
         self._open_socket()
 
     def _settle(self, alone: bool | None = None) -> None:
-        """Tells the core whether it keeps the connection alive, and comes back by itself after the next loss."""
+        """Tells the core whether it keeps the connection alive, and comes back by itself after a loss."""
         alone, beats = self._wants_alone() if alone is None else alone, not self._unattended
         if (alone, beats) != (self._alone, self._beats):
             self._alone, self._beats = alone, beats
@@ -283,11 +287,22 @@ class External(Roads):
         return attended and (self.on_disconnect is None or not self._drives())
 
     def _attend(self) -> None:
-        """Somebody looks again."""
-        unattended, self._unattended = self._unattended, False
+        """Somebody looks again. What ended meanwhile is made anew, now or when the event of its end comes."""
+        lost = self._lost_unattended
+        self._resumes = self._resumes or self._unattended
+        self._unattended = self._lost_unattended = False
         self._settle()
-        if unattended and not self._ending and self._core.state() == STOPPED and self._reconnect_on_failure:
+        if lost:
+            self._resumes = False
             self._core.start()
+
+    def _forget_loop(self) -> None:
+        """The program says itself what becomes of the connection."""
+        self._unattended = self._resumes = self._lost_unattended = False
+
+    def _ended_unattended(self) -> bool:
+        """A connection is lost for good: whether that is only because nobody looked."""
+        return self._reconnect_on_failure and (self._unattended or self._resumes)
 
     def _clean(self) -> bool:
         """Whether the next CONNECT asks for a new session."""
@@ -338,7 +353,12 @@ class External(Roads):
             self._settle()
 
     def _after_loss(self, loss: MQTTErrorCode, accepted: bool, last: bool) -> None:
+        unattended = last and self._ended_unattended() and not self._ending
+        if unattended:
+            self._resumes, self._lost_unattended, last = False, self._unattended, False
         if not self._drives():
+            if unattended and not self._unattended and not self._open:
+                self._core.start()
             return
         # The core has tried by itself and says that it is of no use: only reconnect() tries again.
         hopeless = self._alone and last
@@ -347,7 +367,7 @@ class External(Roads):
         if self._open:
             pass  # on_disconnect has connected again
         elif stays and not hopeless:
-            self._come_back(on_the_way=self._alone)
+            self._come_back(on_the_way=self._alone and not unattended)
         else:
             self._program_decides = not hopeless
             self._leave_quietly()

@@ -333,7 +333,7 @@ options! {
     /// of round trip 20,000 messages a second. On MQTT 3.1.1 at most 19 of them are QoS 2, because brokers have a
     /// limit there that they cannot announce.
     max_inflight: u16 = 1_024, Some((1, 65_535));
-    /// MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
+    /// MQTT 5 receive maximum that we announce, explicitly unless `announce_receive_maximum` is off: brokers fall back to 20 without it.
     /// Default 65535; what bounds memory is `receive_buffer`.
     receive_maximum: u16 = 65_535, Some((1, 65_535));
     /// Announce also a receive maximum that is the protocol's own default. Default on; for clients that receive

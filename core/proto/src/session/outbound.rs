@@ -109,7 +109,8 @@ impl Outbound {
     /// Takes up what an earlier process left behind. Bytes of what was in flight may have left.
     pub(crate) fn recover(&mut self, place: Place, stored: StoredPublish, expires: Option<Instant>) {
         let StoredPublish { ticket, publish, phase, .. } = stored;
-        let item = Item { ticket, publish, phase, expires, written: phase != Phase::Waiting, lsn: 0 };
+        let written = phase != Phase::Waiting || publish.is_aliased();
+        let item = Item { ticket, publish, phase, expires, written, lsn: 0 };
         self.next_place = self.next_place.max(place + 1);
         match phase {
             Phase::Waiting => {

@@ -116,6 +116,32 @@ fn a_topic_that_is_not_utf_8_ends_the_connection_or_is_delivered_as_it_came() {
 }
 
 #[test]
+fn a_topic_that_is_not_utf_8_gets_no_alias() {
+    let options = Options { deliver_invalid_topics: true, topic_alias_maximum: 9, ..options_5() };
+    let mut bench = connected_with(options);
+    bench.receive(&[0x30, 8, 0, 2, b'a', 0xFF, 3, 0x23, 0, 1]);
+    assert!(messages(&bench).is_empty());
+    let refused = |event: &Event| matches!(event, Event::Disconnected(why) if why.error.is_some());
+    assert!(bench.events.iter().any(refused), "{:?}", bench.events);
+}
+
+#[test]
+fn mqtt_3_1_cannot_say_that_a_session_is_present_and_doubles_nothing() {
+    let mut bench = connected_with(Options { mqtt31: true, ..options() });
+    bench.command(Command::Publish(1, message(QoS::ExactlyOnce)));
+    bench.sent();
+    bench.receive(&[0x50, 2, 0, 1]);
+    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'x']);
+    bench.sent();
+    bench.cut();
+    bench.link_up();
+    bench.receive(&CONNACK_NEW);
+    assert_eq!(bench.sent(), [0x62, 2, 0, 1], "the server has the message");
+    bench.receive(&[0x3C, 6, 0, 1, b't', 0, 7, b'x']);
+    assert_eq!(messages(&bench).len(), 1);
+}
+
+#[test]
 fn it_is_told_how_much_a_disconnect_of_the_server_said() {
     for (packet, said) in [(&[0xE0, 0][..], 0), (&[0xE0, 1, 0x8B], 1), (&[0xE0, 2, 0x8B, 0], 2)] {
         let mut bench = connected_with(options_5());

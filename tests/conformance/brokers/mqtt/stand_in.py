@@ -10,11 +10,22 @@ import itertools
 import socketserver
 import struct
 import threading
+from typing import ClassVar
 
 REFUSED = "test/nosubscribe"
 _TOPIC_ALIAS_MAXIMUM, _TOPIC_ALIAS, _SUBSCRIPTION_IDENTIFIER = 0x22, 0x23, 0x0B
 #: Bytes of the properties that the tests' packets may have; of strings the first two say how many.
-_SIZES = {0x11: 4, 0x21: 2, _TOPIC_ALIAS_MAXIMUM: 2, 0x27: 4, 0x17: 1, 0x19: 1, _TOPIC_ALIAS: 2, 0x01: 1, 0x02: 4}
+_SIZES = {
+    0x11: 4,
+    0x21: 2,
+    _TOPIC_ALIAS_MAXIMUM: 2,
+    0x27: 4,
+    0x17: 1,
+    0x19: 1,
+    _TOPIC_ALIAS: 2,
+    0x01: 1,
+    0x02: 4,
+}
 
 
 class Reader:
@@ -48,7 +59,9 @@ class Reader:
         end += self.at
         while self.at < end:
             which = self.number(1)
-            found[which] = self.variable() if which == _SUBSCRIPTION_IDENTIFIER else self.number(_SIZES[which])
+            found[which] = (
+                self.variable() if which == _SUBSCRIPTION_IDENTIFIER else self.number(_SIZES[which])
+            )
         return found
 
     def rest(self) -> bytes:
@@ -74,7 +87,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 class Connection(socketserver.BaseRequestHandler):
     """One client."""
 
-    everybody: dict[Connection, dict[str, tuple[int, int]]] = {}
+    everybody: ClassVar[dict[Connection, dict[str, tuple[int, int]]]] = {}
     lock = threading.RLock()
 
     def handle(self) -> None:
