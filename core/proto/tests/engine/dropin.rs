@@ -6,10 +6,12 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 fn messages(bench: &Bench) -> Vec<(&str, Option<&[u8]>)> {
-    let of = |event| match event {
-        &Event::Message(ref message) => Some((&*message.publish.topic, message.raw_topic.as_deref())),
-        _ => None,
-    };
+    fn of(event: &Event) -> Option<(&str, Option<&[u8]>)> {
+        match event {
+            Event::Message(message) => Some((&*message.publish.topic, message.raw_topic.as_deref())),
+            _ => None,
+        }
+    }
     bench.events.iter().filter_map(of).collect()
 }
 
