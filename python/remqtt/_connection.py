@@ -366,9 +366,10 @@ class Connection(External):
         self._core.start()
 
     def _leave_quietly(self) -> None:
-        """Ends the connection, or the attempts to make one, without a callback."""
+        """Ends the connection, or the attempts to make one, without a callback; also where it has ended already
+        and no callback has said so yet."""
+        self._muted = 1
         if self._core.state() not in (STOPPED, CLOSED):
-            self._muted = 1
             self._core.stop()
 
     def _failed_to_connect(self) -> Exception:

@@ -260,14 +260,14 @@ class Events(Callbacks):
     def _disconnected_event(self, event: tuple[Any, ...]) -> None:
         _, error, was_connected, from_server, retry, _, pairs, fields = event
         self._greeted, self._heard = False, True
-        if error is None:
-            if self._muted:
+        if self._muted:
+            if error is None:
                 self._muted = 0
-            else:
-                self._loss, self._left = MQTTErrorCode.MQTT_ERR_NO_CONN, True
-                opened = self._opened
-                self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [], 0)
-                self._close_socket(opened)
+        elif error is None:
+            self._loss, self._left = MQTTErrorCode.MQTT_ERR_NO_CONN, True
+            opened = self._opened
+            self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [], 0)
+            self._close_socket(opened)
         elif not was_connected and _reached_nobody(error):
             self._no_transport(error, retry is None)
         else:
