@@ -24,6 +24,7 @@ use remqtt_proto::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::budget;
 use crate::disk::Disk;
 use crate::runtime::now;
 use crate::shared::{Report, Shared};
@@ -317,7 +318,17 @@ impl Driver {
         let url = self.engine.options().servers.get(server).map_or("", String::as_str);
         let dialler = self.shared.queue.lock().dialler.clone();
         match self.garage.road(url, self.engine.options(), dialler) {
-            Ok(road) => self.link = Link::Dialling(attempt, Box::pin(transport::dial(road))),
+            Ok(road) => {
+                let wait = budget::wait(now);
+                if !wait.is_zero() {
+                    self.engine.handle(now, Input::Postponed(attempt, wait));
+                }
+                let dialling = async move {
+                    tokio::time::sleep(wait).await;
+                    transport::dial(road).await
+                };
+                self.link = Link::Dialling(attempt, Box::pin(dialling));
+            }
             Err(error) => self.link_down(now, attempt, error),
         }
     }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
+mod budget;
 mod client;
 mod disk;
 mod dispatch;

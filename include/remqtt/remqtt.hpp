@@ -274,6 +274,7 @@ public:
         return detail::status(remqtt_client_wait(raw_, token, detail::ms(timeout)));
     }
     Status reconnect_now() const { return detail::status(remqtt_client_reconnect_now(raw_)); }
+    Status network_changed() const { return detail::status(remqtt_client_network_changed(raw_)); }
     int32_t state() const { return remqtt_client_state(raw_); }
 
     Result<remqtt_token> publish(std::string_view topic, std::string_view payload, const PublishOptions &how = {},

@@ -60,6 +60,7 @@ TEST(null_handles_of_clients_are_refused)
     NULL_STATUS(remqtt_client_close(NULL, 0));
     NULL_STATUS(remqtt_client_wait_state(NULL, 0, 0));
     NULL_STATUS(remqtt_client_reconnect_now(NULL));
+    NULL_STATUS(remqtt_client_network_changed(NULL));
     NULL_STATUS(remqtt_client_publish(NULL, remqtt_str_of("a"), no_bytes, NULL, NULL));
     NULL_STATUS(remqtt_client_subscribe(NULL, &wish, 1, NULL, NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_client_unsubscribe(NULL, &wish.filter, 1, NULL, NULL, NULL, NULL, NULL));
@@ -362,6 +363,7 @@ TEST(calls_after_close_say_so)
     CHECK_STATUS(remqtt_client_start(client), REMQTT_E_CLOSED);
     CHECK_STATUS(remqtt_client_stop(client, 0, NULL), REMQTT_E_CLOSED);
     CHECK_STATUS(remqtt_client_reconnect_now(client), REMQTT_E_CLOSED);
+    CHECK_STATUS(remqtt_client_network_changed(client), REMQTT_E_CLOSED);
     CHECK_STATUS(publish(client, "a", 1, 0), REMQTT_E_CLOSED);
     CHECK_STATUS(remqtt_client_subscribe(client, &wish, 1, NULL, NULL, NULL, NULL, NULL), REMQTT_E_CLOSED);
     CHECK_STATUS(remqtt_client_unsubscribe(client, &wish.filter, 1, NULL, NULL, NULL, NULL, NULL),

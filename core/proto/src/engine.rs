@@ -42,6 +42,9 @@ pub enum Input<'a> {
     Command(Command),
     /// The transport of this attempt is up.
     LinkUp(Attempt),
+    /// This attempt begins only after so long, because others of the process have to come first: its timeout counts
+    /// from then on.
+    Postponed(Attempt, Duration),
     /// Bytes arrived.
     Received(Attempt, &'a [u8]),
     /// The transport failed or was closed by the other side, or could not be made.
@@ -184,6 +187,7 @@ impl Engine {
         match input {
             Input::Command(command) => self.command(now, command),
             Input::LinkUp(attempt) if current == Some(attempt) => self.link_up(now),
+            Input::Postponed(attempt, wait) if current == Some(attempt) => self.postponed(wait),
             Input::Received(attempt, bytes) if current == Some(attempt) => self.received(now, bytes),
             Input::LinkDown(attempt, error) if current == Some(attempt) => self.link_down(now, error),
             Input::Flushed(attempt) if current == Some(attempt) => self.flushed(now),
@@ -191,7 +195,8 @@ impl Engine {
             Input::Persisted(lsn) => self.persisted(lsn),
             Input::PersistFailed(error) => self.persist_failed(error),
             Input::Timeout => self.timeout(now),
-            Input::LinkUp(_) | Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
+            Input::LinkUp(_) | Input::Postponed(..) => {}
+            Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
         }
         self.session.note_subscriptions();
     }
@@ -332,6 +337,7 @@ impl Engine {
                     self.timeout(now);
                 }
             }
+            Command::NetworkChanged => self.network_changed(now),
             Command::Reconfigure(options) => self.reconfigure(options),
             Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
             Command::DropPublishes(to) => {

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorCode, Next};
 use crate::event::{Connected, Disconnected, Event, SessionState};
 use crate::link::{Link, LinkPhase};
 use crate::options::{LostPublishes, LostSubscriptions};
+use crate::reconnect::When;
 use crate::session::Held;
 use crate::time::Instant;
 use crate::timeline::Mark;
@@ -92,13 +93,30 @@ impl Engine {
     }
 
     pub(crate) fn dial(&mut self, now: Instant) {
-        let (number, endpoint) = self.reconnect.begin(self.options.servers.len());
+        let (number, endpoint) = self.reconnect.begin(now, self.options.servers.len());
         self.attempts += 1;
         self.stats.connect_attempts += 1;
         self.chronicle.attempt(now);
         self.link = Some(Link::new(self.attempts, &self.options, now));
         self.emit(Event::Connecting(number, endpoint));
         self.outputs.push_back(Output::Dial(self.attempts, endpoint));
+    }
+
+    /// The attempt waits for others of the process first.
+    pub(crate) fn postponed(&mut self, wait: Duration) {
+        if let Some(deadline) = self.link.as_mut().and_then(|link| link.deadline.as_mut()) {
+            *deadline = *deadline + wait;
+        }
+    }
+
+    pub(crate) fn network_changed(&mut self, now: Instant) {
+        self.reconnect.network_changed(now);
+        if let Some(link) = self.link.as_mut().filter(|link| link.is_live() && link.ping_sent.is_none()) {
+            wire::encode_pingreq(&mut link.control);
+            link.ping_sent = Some(now);
+            link.last_sent = now;
+        }
+        self.timeout(now);
     }
 
     pub(crate) fn link_up(&mut self, now: Instant) {
@@ -182,7 +200,7 @@ impl Engine {
         self.session.hold(Held { client_id, kept });
         self.session.started_clean = true;
         self.stats.connections += 1;
-        self.reconnect.connected();
+        self.reconnect.connected(now);
         self.chronicle.connected(now, connack.session_present, resending as u64, self.session.outbound.end());
         let connected = Connected {
             session_present: connack.session_present,
@@ -251,7 +269,7 @@ impl Engine {
     }
 
     /// The link is lost or was never made: back to the session, and to the schedule.
-    pub(crate) fn lose_link(&mut self, now: Instant, end: End) {
+    pub(crate) fn lose_link(&mut self, now: Instant, mut end: End) {
         let Some(mut link) = self.drop_link() else { return };
         let was_connected = link.is_live();
         self.session.doubtful |= link.is_unanswered() && !end.from_server;
@@ -268,12 +286,9 @@ impl Engine {
         if link.stable_at.is_some_and(|at| at <= now) {
             self.proved_stable(now); // the timer is late
         }
-        let options = &self.options;
-        let retry_in = match (options.reconnect && end.error.next() != Next::Never, was_connected) {
-            (false, _) => None,
-            (true, true) => Some(self.reconnect.lost(now, options, end.error.code)),
-            (true, false) => Some(self.reconnect.failed(now, options, end.error.code)),
-        };
+        let again = self.options.reconnect && end.error.next() != Next::Never;
+        let when = self.when(&link);
+        let retry_in = again.then(|| self.reconnect.lost(now, &self.options, &mut end.error, when));
         if was_connected {
             self.stats.outages += 1;
             if let Some(unfinished) = self.chronicle.lost(now, link.last_received, end.error.clone()) {
@@ -282,6 +297,17 @@ impl Engine {
         }
         self.emit_disconnected(Some(end.error), was_connected, end.from_server, retry_in, end.properties);
         self.timeout(now);
+    }
+
+    /// How far the link had come, for the schedule.
+    fn when(&self, link: &Link) -> When {
+        let idle = link.version == Version::V4 && self.session.outbound.in_flight_count() == 0;
+        match link.phase {
+            LinkPhase::Dialling => When::Dialling,
+            LinkPhase::Greeting => When::Greeting,
+            _ if idle => When::Idle,
+            _ => When::Live,
+        }
     }
 
     /// The application's wish has been done. An outage that was under way ends here, as far as it came.
