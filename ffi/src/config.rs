@@ -10,6 +10,7 @@ use crate::boundary::{boundary, status};
 use crate::callbacks::{
     remqtt_drop_fn, remqtt_message_fn, remqtt_recovered_fn, remqtt_state_fn, remqtt_store_fn, Callback,
 };
+use crate::incidents::{remqtt_gap_fn, remqtt_quarantined_fn};
 use crate::props::{self, remqtt_props};
 use crate::status::remqtt_status;
 
@@ -29,6 +30,8 @@ pub(crate) struct Callbacks {
     pub(crate) message: Option<Arc<Callback<remqtt_message_fn>>>,
     pub(crate) recovered: Option<Arc<Callback<remqtt_recovered_fn>>>,
     pub(crate) store: Option<Arc<Callback<remqtt_store_fn>>>,
+    pub(crate) quarantined: Option<Arc<Callback<remqtt_quarantined_fn>>>,
+    pub(crate) gap: Option<Arc<Callback<remqtt_gap_fn>>>,
 }
 
 /// Changes a config.
@@ -169,6 +172,16 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     of QoS 1 and 2 and their phases, identifiers of received QoS 2 messages, wanted subscriptions,
 ///     the client identifier. One client uses it at a time; the directory is made if it is missing.
 ///     Empty (default): the session lives in memory.
+///   quarantine_after: integer, 0 to 65535; default 3
+///     A message that stands at the end of so many connections in a row is taken out of the traffic,
+///     with an event, so that the others can pass. 0: never. Default 3: two may be chance.
+///   sequence_property: text; default empty
+///     Name of an MQTT 5 user property in which the publisher counts the messages of a topic, in
+///     decimal: what is missing is told. One publisher and one QoS for each topic, no shared
+///     subscription. Default empty: none.
+///   sequence_in_payload: boolean; default false
+///     Where `sequence_property` is empty: every payload begins with the number of the message in its
+///     topic, in decimal. What is missing is told. Default off.
 ///   manual_ack: boolean; default false
 ///     Acknowledge received messages by call instead of when the message callback returns. Default off.
 ///   reconnect: boolean; default true

@@ -475,6 +475,22 @@ public:
         };
         return add(remqtt_config_on_recovered, +call, std::move(handler));
     }
+    /// `handler(ClientView, const remqtt_quarantined &)`
+    template <class F> Status on_quarantined(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, const remqtt_quarantined *what) {
+            detail::guarded(0, [&] { return (*static_cast<F *>(user))(ClientView(client), *what), 0; });
+        };
+        return add(remqtt_config_on_quarantined, +call, std::move(handler));
+    }
+    /// `handler(ClientView, const remqtt_gap &)`
+    template <class F> Status on_gap(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, const remqtt_gap *gap) {
+            detail::guarded(0, [&] { return (*static_cast<F *>(user))(ClientView(client), *gap), 0; });
+        };
+        return add(remqtt_config_on_gap, +call, std::move(handler));
+    }
     /// `handler(ClientView, remqtt_status, std::string_view)`: the trouble of the store in words, or REMQTT_OK when it
     /// can be written again.
     template <class F> Status on_store(F handler)

@@ -19,6 +19,7 @@ use crate::event::{Event, Outcome};
 use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
 use crate::options::Options;
+use crate::poison::Poison;
 use crate::reconnect::Reconnect;
 use crate::session::{Admission, Phase, Session};
 use crate::stats::Stats;
@@ -100,6 +101,7 @@ pub struct Engine {
     pub(crate) session: Session,
     pub(crate) link: Option<Link>,
     pub(crate) reconnect: Reconnect,
+    pub(crate) poison: Poison,
     pub(crate) outputs: VecDeque<Output>,
     /// Last bytes of a link that is being hung up.
     pub(crate) farewell: BytesMut,
@@ -136,6 +138,7 @@ impl Engine {
             session: Session::new(&options),
             link: None,
             reconnect: Reconnect::new(seed),
+            poison: Poison::default(),
             outputs: VecDeque::new(),
             farewell: BytesMut::new(),
             chronicle: Chronicle::default(),
@@ -221,6 +224,7 @@ impl Engine {
             (link.and_then(Link::ping_due), Timer::KeepAlive),
             (self.silence_ends(), Timer::PingTimeout),
             (link.and_then(|link| link.stable_at), Timer::Stable),
+            (self.release_due(), Timer::Release),
             (self.session.outbound.next_expiry(), Timer::Expiry),
         ]
         .into_iter()
@@ -429,7 +433,7 @@ impl Engine {
         given_up.into_iter().map(|(_, ticket, publish)| (ticket, publish)).collect()
     }
 
-    fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
+    pub(crate) fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
         if self.session.inbound.done(delivery, reason_code, &mut self.session.journal) {
             if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
                 link.owed.push_back(delivery);

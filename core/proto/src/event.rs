@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::command::{Delivery, Ticket};
 use crate::error::Error;
+use crate::poison::Quarantined;
+use crate::session::Gap;
 use crate::timeline::Outage;
 use crate::wire::{Properties, Publish};
 
@@ -106,6 +108,11 @@ pub enum Event {
     /// An outage is over: everything queued before the link came back was sent and acknowledged, or the link has
     /// proved stable, or another outage or the application ended it. Its marks say how far it came.
     Recovered(Box<Outage>),
+    /// A message ended one connection after the other and was taken out of the traffic. One of ours also completes with
+    /// `Quarantined`; one of the server's is acknowledged and comes no more.
+    Quarantined(Box<Quarantined>),
+    /// Messages of a topic never came: those before the message that follows this event.
+    Gap(Box<Gap>),
     /// The store of the session: what is wrong with it (`StoreFailed`: it cannot be written, and publishes of QoS 1
     /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was created), or
     /// `None` when it can be written again.

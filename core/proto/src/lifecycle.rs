@@ -11,7 +11,7 @@ use crate::options::{LostPublishes, LostSubscriptions};
 use crate::reconnect::When;
 use crate::session::Held;
 use crate::time::Instant;
-use crate::timeline::Mark;
+use crate::timeline::{Counted, Mark, Outage};
 use crate::transmit::write_disconnect;
 use crate::wire::{
     self, Connack, Connect, Properties, PropertyId, PropertyValue, Reason, Version, PACKET_SIZE_LIMIT,
@@ -97,7 +97,7 @@ impl Engine {
         self.attempts += 1;
         self.stats.connect_attempts += 1;
         self.chronicle.attempt(now);
-        self.link = Some(Link::new(self.attempts, &self.options, now));
+        self.link = Some(Link::new(self.attempts, endpoint, &self.options, now));
         self.emit(Event::Connecting(number, endpoint));
         self.outputs.push_back(Output::Dial(self.attempts, endpoint));
     }
@@ -201,7 +201,8 @@ impl Engine {
         self.session.started_clean = true;
         self.stats.connections += 1;
         self.reconnect.connected(now);
-        self.chronicle.connected(now, connack.session_present, resending as u64, self.session.outbound.end());
+        let (end, counted) = (self.session.outbound.end(), self.counted());
+        self.chronicle.connected(now, connack.session_present, resending as u64, end, counted);
         let connected = Connected {
             session_present: connack.session_present,
             session,
@@ -286,14 +287,21 @@ impl Engine {
         if link.stable_at.is_some_and(|at| at <= now) {
             self.proved_stable(now); // the timer is late
         }
+        if was_connected {
+            self.autopsy(now, &link, &end.error);
+        }
         let again = self.options.reconnect && end.error.next() != Next::Never;
         let when = self.when(&link);
         let retry_in = again.then(|| self.reconnect.lost(now, &self.options, &mut end.error, when));
         if was_connected {
             self.stats.outages += 1;
-            if let Some(unfinished) = self.chronicle.lost(now, link.last_received, end.error.clone()) {
-                self.emit(Event::Recovered(Box::new(unfinished)));
+            let counted = self.counted();
+            if let Some(unfinished) = self.chronicle.lost(now, link.last_received, end.error.clone(), counted)
+            {
+                self.outage_is_over(unfinished);
             }
+        } else {
+            self.chronicle.failed(now, end.error.code, link.server);
         }
         self.emit_disconnected(Some(end.error), was_connected, end.from_server, retry_in, end.properties);
         self.timeout(now);
@@ -317,9 +325,20 @@ impl Engine {
     }
 
     pub(crate) fn give_up_outage(&mut self) {
-        if let Some(unfinished) = self.chronicle.give_up() {
-            self.emit(Event::Recovered(Box::new(unfinished)));
+        let counted = self.counted();
+        if let Some(unfinished) = self.chronicle.give_up(counted) {
+            self.outage_is_over(unfinished);
         }
+    }
+
+    fn counted(&self) -> Counted {
+        Counted { received: self.stats.received_messages, missing: self.stats.missing_messages }
+    }
+
+    fn outage_is_over(&mut self, outage: Outage) {
+        let down = outage.after_detection(Mark::Connack).unwrap_or_default();
+        self.stats.downtime_ms += u64::try_from(down.as_millis()).unwrap_or(0);
+        self.emit(Event::Recovered(Box::new(outage)));
     }
 
     fn emit_disconnected(
@@ -366,6 +385,7 @@ impl Engine {
         let deadline = self.deadline();
         let silence_ends = self.silence_ends();
         let Some(link) = &mut self.link else { return };
+        link.last_looked = now; // whoever polls next finds out what may leave
         if due(deadline) {
             match link.phase {
                 LinkPhase::Leaving(..) | LinkPhase::Left => self.left(now),
@@ -392,6 +412,7 @@ impl Engine {
             link.stable_at = None;
         }
         self.reconnect.stable();
+        self.poison.clear();
         self.recovered(now, true);
     }
 
@@ -404,8 +425,9 @@ impl Engine {
             self.chronicle.reached(Mark::Resubscribed, now);
         }
         let first = self.session.outbound.next(0).map(|(place, _)| place);
-        if let Some(outage) = self.chronicle.finish(now, first, settled) {
-            self.emit(Event::Recovered(Box::new(outage)));
+        let counted = self.counted();
+        if let Some(outage) = self.chronicle.finish(now, first, settled, counted) {
+            self.outage_is_over(outage);
         }
     }
 }

@@ -369,6 +369,15 @@ options! {
     /// and their phases, identifiers of received QoS 2 messages, wanted subscriptions, the client identifier. One
     /// client uses it at a time; the directory is made if it is missing. Empty (default): the session lives in memory.
     store: ByteString = ByteString::new(), NO_RANGE;
+    /// A message that stands at the end of so many connections in a row is taken out of the traffic, with an event, so
+    /// that the others can pass. 0: never. Default 3: two may be chance.
+    quarantine_after: u16 = 3, Some((0, 65_535));
+    /// Name of an MQTT 5 user property in which the publisher counts the messages of a topic, in decimal: what is missing
+    /// is told. One publisher and one QoS for each topic, no shared subscription. Default empty: none.
+    sequence_property: ByteString = ByteString::new(), NO_RANGE;
+    /// Where `sequence_property` is empty: every payload begins with the number of the message in its topic, in decimal.
+    /// What is missing is told. Default off.
+    sequence_in_payload: bool = false, NO_RANGE;
     /// Acknowledge received messages by call instead of when the message callback returns. Default off.
     manual_ack: bool = false, NO_RANGE;
     /// Try again by itself after a connection is lost or refused. Default on.

@@ -94,7 +94,7 @@ pub(crate) struct Reconnect {
     since: Option<Instant>,
     /// When the current attempt began, and when the last connection was accepted.
     began: Instant,
-    accepted: Instant,
+    pub(crate) accepted: Instant,
     /// The network's change may end the wait: it is for the way, and not for the server's sake.
     wakeable: bool,
     /// Last news of the network that counted.
