@@ -315,7 +315,7 @@ impl Driver {
     }
 
     fn dial(&mut self, now: Instant, attempt: Attempt, server: usize) {
-        let url = self.engine.options().servers.get(server).map_or("", String::as_str);
+        let url = self.engine.server(server).unwrap_or_default();
         let dialler = self.shared.queue.lock().dialler.clone();
         match self.garage.road(url, self.engine.options(), dialler) {
             Ok(road) => {
@@ -328,6 +328,10 @@ impl Driver {
                     transport::dial(road).await
                 };
                 self.link = Link::Dialling(attempt, Box::pin(dialling));
+            }
+            // What another server calls a server is no option of ours, and no reason to give up.
+            Err(error) if server >= self.engine.options().servers.len() => {
+                self.link_down(now, attempt, Error::new(ErrorCode::ConnectFailed, error.detail));
             }
             Err(error) => self.link_down(now, attempt, error),
         }

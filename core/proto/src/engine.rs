@@ -19,8 +19,10 @@ use crate::event::{Event, Outcome};
 use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
 use crate::options::Options;
+use crate::pipeline::Memory;
 use crate::poison::Poison;
 use crate::reconnect::Reconnect;
+use crate::referral::Referral;
 use crate::session::{Admission, Phase, Session};
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -66,7 +68,7 @@ pub enum Input<'a> {
 /// What the engine wants done outside.
 #[derive(Debug)]
 pub enum Output {
-    /// Connect to the endpoint with this index of `Options::servers`.
+    /// Connect to the server with this index: `Engine::server` knows its URL.
     Dial(Attempt, usize),
     /// Write what `poll_transmit` still gives, without waiting for long, then close the transport (or stop dialling).
     Hangup(Attempt),
@@ -102,6 +104,8 @@ pub struct Engine {
     pub(crate) link: Option<Link>,
     pub(crate) reconnect: Reconnect,
     pub(crate) poison: Poison,
+    pub(crate) referral: Referral,
+    pub(crate) memory: Memory,
     pub(crate) outputs: VecDeque<Output>,
     /// Last bytes of a link that is being hung up.
     pub(crate) farewell: BytesMut,
@@ -139,6 +143,8 @@ impl Engine {
             link: None,
             reconnect: Reconnect::new(seed),
             poison: Poison::default(),
+            referral: Referral::default(),
+            memory: Memory::default(),
             outputs: VecDeque::new(),
             farewell: BytesMut::new(),
             chronicle: Chronicle::default(),

@@ -9,6 +9,7 @@ use crate::event::{Connected, Disconnected, Event, SessionState};
 use crate::link::{Link, LinkPhase};
 use crate::options::{LostPublishes, LostSubscriptions};
 use crate::reconnect::When;
+use crate::referral::Referral;
 use crate::session::Held;
 use crate::time::Instant;
 use crate::timeline::{Counted, Mark, Outage};
@@ -35,6 +36,7 @@ impl Engine {
             None if self.reconnect.at.is_some() => {}
             None => {
                 self.reconnect.start(now);
+                self.referral = Referral::default();
                 self.timeout(now);
             }
         }
@@ -93,7 +95,8 @@ impl Engine {
     }
 
     pub(crate) fn dial(&mut self, now: Instant) {
-        let (number, endpoint) = self.reconnect.begin(now, self.options.servers.len());
+        let (number, listed) = self.reconnect.begin(now, self.options.servers.len());
+        let endpoint = if self.referral.is_pending() { self.options.servers.len() } else { listed };
         self.attempts += 1;
         self.stats.connect_attempts += 1;
         self.chronicle.attempt(now);
@@ -132,6 +135,7 @@ impl Engine {
                 End { error, properties: Properties::new(), from_server: false, hang_up: true },
             );
         }
+        self.pipeline(now);
     }
 
     /// With properties on MQTT 3.1.1 too: they are not written there, but what they say of us holds.
@@ -229,7 +233,10 @@ impl Engine {
         }
         if session_present && !other {
             // Subscribing twice costs a packet, and being deaf costs every message.
-            let restored = !doubtful && self.session.subscriptions.is_restored_fully();
+            let restored = link.pipelined || (!doubtful && self.session.subscriptions.is_restored_fully());
+            if held.is_some_and(|held| held.kept) {
+                self.learn(false);
+            }
             let restoring = match restored {
                 true => 0,
                 false => self.session.subscriptions.session_lost(LostSubscriptions::Restore),
@@ -239,6 +246,9 @@ impl Engine {
         let expected = held.is_some_and(|held| held.kept) && !other && !link.announced.clean_start;
         let session = if expected { SessionState::Lost } else { SessionState::New };
         self.stats.sessions_lost += u64::from(session == SessionState::Lost);
+        if expected {
+            self.learn(true);
+        }
         self.session.inbound.forget(&mut self.session.journal);
         if self.options.lost_session_publishes == LostPublishes::Fail {
             for place in &flights {
@@ -250,7 +260,10 @@ impl Engine {
         for identifier in freed {
             self.session.identifiers.give_back(identifier);
         }
-        let restoring = self.session.subscriptions.session_lost(self.options.lost_session_subscriptions);
+        let restoring = match self.link.as_ref().is_some_and(|link| link.pipelined) {
+            true => self.session.subscriptions.claim_pipelined(),
+            false => self.session.subscriptions.session_lost(self.options.lost_session_subscriptions),
+        };
         (session, resending, restoring)
     }
 
@@ -292,7 +305,14 @@ impl Engine {
         }
         let again = self.options.reconnect && end.error.next() != Next::Never;
         let when = self.when(&link);
-        let retry_in = again.then(|| self.reconnect.lost(now, &self.options, &mut end.error, when));
+        let listed = link.server < self.options.servers.len();
+        let mut retry_in =
+            again.then(|| self.reconnect.lost(now, &self.options, &mut end.error, when, listed));
+        let died = !end.from_server && end.error.code == ErrorCode::ConnectionLost;
+        let elsewhere = self.refer(link.server, was_connected, &mut end);
+        if elsewhere || (died && self.blame_the_flight(&link.phase, link.pipelined, link.server)) {
+            retry_in = retry_in.map(|_| self.reconnect.hurry(now));
+        }
         if was_connected {
             self.stats.outages += 1;
             let counted = self.counted();
@@ -413,6 +433,7 @@ impl Engine {
         }
         self.reconnect.stable();
         self.poison.clear();
+        self.referral.arrived();
         self.recovered(now, true);
     }
 

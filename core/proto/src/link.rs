@@ -172,6 +172,8 @@ pub(crate) struct Link {
     pub(crate) sample: Option<(Sample, Instant)>,
     /// Bytes of a packet that is passed over.
     pub(crate) skip: usize,
+    /// A SUBSCRIBE followed the CONNECT.
+    pub(crate) pipelined: bool,
     /// When it was looked last whether a publish that is held back may leave.
     pub(crate) last_looked: Instant,
 }
@@ -205,6 +207,7 @@ impl Link {
             ping_sent: None,
             sample: None,
             skip: 0,
+            pipelined: false,
             last_looked: now,
         }
     }

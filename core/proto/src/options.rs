@@ -369,6 +369,12 @@ options! {
     /// and their phases, identifiers of received QoS 2 messages, wanted subscriptions, the client identifier. One
     /// client uses it at a time; the directory is made if it is missing. Empty (default): the session lives in memory.
     store: ByteString = ByteString::new(), NO_RANGE;
+    /// Send the SUBSCRIBE that restores right behind the CONNECT where the session is probably lost: a round trip less.
+    /// MQTT 5 only. Default on; a server that does not bear it is remembered.
+    pipeline: bool = true, NO_RANGE;
+    /// Go to another server when this one says so (MQTT 5 reason codes 0x9C and 0x9D with a server reference), over the
+    /// same transport. Default on.
+    follow_references: bool = true, NO_RANGE;
     /// A message that stands at the end of so many connections in a row is taken out of the traffic, with an event, so
     /// that the others can pass. 0: never. Default 3: two may be chance.
     quarantine_after: u16 = 3, Some((0, 65_535));

@@ -60,6 +60,7 @@ impl Class {
             code if code.next() == Next::RetrySlowly => Class::Refused,
             ErrorCode::ServerBusy => Class::Overloaded,
             ErrorCode::ServerDisconnected if busy => Class::Overloaded,
+            ErrorCode::ServerDisconnected if matches!(error.reason_code, Some(0x9C | 0x9D)) => Class::Refused,
             // It accepted the connection and has no time for the CONNECT.
             ErrorCode::ConnectionLost | ErrorCode::ConnectTimeout if when == When::Greeting => {
                 Class::Overloaded
@@ -102,6 +103,8 @@ pub(crate) struct Reconnect {
     taken_over: Option<Instant>,
     short_lives: u32,
     endpoint: usize,
+    /// Somebody refused, or nobody was there, since the last connection: a server that comes back has restarted.
+    pub(crate) found_nobody: bool,
     /// Endpoints that failed since the last delay.
     failed: usize,
 }
@@ -121,6 +124,7 @@ impl Reconnect {
             taken_over: None,
             short_lives: 0,
             endpoint: 0,
+            found_nobody: false,
             failed: 0,
         }
     }
@@ -164,6 +168,7 @@ impl Reconnect {
         self.attempts = 0;
         self.failed = 0;
         self.since = None;
+        self.found_nobody = false;
         self.accepted = now;
     }
 
@@ -173,25 +178,29 @@ impl Reconnect {
     }
 
     /// A connection was lost or an attempt failed: schedules the next one and returns the delay. The error learns what
-    /// only the repetition shows.
+    /// only the repetition shows. `listed`: the server is one of the options, and not one that another sent us to.
     pub(crate) fn lost(
         &mut self,
         now: Instant,
         options: &Options,
         error: &mut Error,
         when: When,
+        listed: bool,
     ) -> Duration {
         self.since.get_or_insert(now);
         self.suspect_takeover(now, error, when);
         let class = Class::of(error, when);
         self.wakeable = matches!(class, Class::Absent | Class::Broken);
+        self.found_nobody |= error.code == ErrorCode::ConnectFailed;
         let connected = matches!(when, When::Live | When::Idle);
-        if !connected {
+        // "Use another server", or "server moved".
+        let elsewhere = !connected || matches!(error.reason_code, Some(0x9C | 0x9D));
+        if elsewhere {
             self.strikes = self.strikes.max(1);
-            self.endpoint = self.endpoint.wrapping_add(1);
-            self.failed += 1;
+            self.endpoint = self.endpoint.wrapping_add(listed.into());
+            self.failed += usize::from(listed);
         }
-        let others = !connected && class != Class::TakenOver && self.failed < options.servers.len();
+        let others = elsewhere && class != Class::TakenOver && self.failed < options.servers.len();
         let delay = if others { Duration::ZERO } else { self.delay(now, options, class, error) };
         if delay > Duration::ZERO {
             self.failed = 0;
@@ -202,6 +211,17 @@ impl Reconnect {
         }
         self.at = Some(now + delay);
         delay
+    }
+
+    /// The next attempt is made at once after all.
+    pub(crate) fn hurry(&mut self, now: Instant) -> Duration {
+        self.at = Some(now);
+        Duration::ZERO
+    }
+
+    /// How long the outage has lasted.
+    pub(crate) fn outage(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// Two clients that take a session from each other see connections that end right after the CONNACK.

@@ -312,7 +312,7 @@ fn write_publish(
     written.map_err(Error::from)
 }
 
-fn encode_request(
+pub(crate) fn encode_request(
     link: &Link,
     identifier: u16,
     request: &Request,

@@ -4,11 +4,11 @@ use super::*;
 
 fn failed(reconnect: &mut Reconnect, now: Instant, options: &Options, code: ErrorCode) -> Duration {
     reconnect.begin(now, 1);
-    reconnect.lost(now, options, &mut Error::from(code), When::Dialling)
+    reconnect.lost(now, options, &mut Error::from(code), When::Dialling, true)
 }
 
 fn lost(reconnect: &mut Reconnect, now: Instant, options: &Options) -> Duration {
-    reconnect.lost(now, options, &mut Error::from(ErrorCode::ConnectionLost), When::Live)
+    reconnect.lost(now, options, &mut Error::from(ErrorCode::ConnectionLost), When::Live, true)
 }
 
 fn schedule(code: ErrorCode) -> Vec<Duration> {
@@ -105,7 +105,7 @@ fn what_an_attempt_took_counts_as_waited() {
     reconnect.start(Instant(0));
     reconnect.begin(Instant(0), 1);
     let mut silent = Error::from(ErrorCode::ConnectTimeout);
-    let delay = reconnect.lost(Instant(5_000_000_000), &options, &mut silent, When::Greeting);
+    let delay = reconnect.lost(Instant(5_000_000_000), &options, &mut silent, When::Greeting, true);
     assert!(delay <= options.reconnect_min_delay * 2, "{delay:?}");
 }
 
@@ -118,7 +118,7 @@ fn a_connection_that_is_reset_before_its_connack_is_no_refused_port() {
         let mut reset = || {
             let mut error = Error::from(ErrorCode::ConnectionLost);
             reconnect.begin(Instant(0), 1);
-            reconnect.lost(Instant(0), &options, &mut error, When::Greeting)
+            reconnect.lost(Instant(0), &options, &mut error, When::Greeting, true)
         };
         (0..8).map(|_| reset()).max().unwrap()
     });
@@ -165,7 +165,7 @@ fn every_delay_that_finds_nobody_lies_within_what_the_application_set() {
 
 fn taken_over(reconnect: &mut Reconnect, now: Instant) -> (Duration, Error) {
     let mut error = Error::from(ErrorCode::SessionTakenOver);
-    let delay = reconnect.lost(now, &Options::default(), &mut error, When::Live);
+    let delay = reconnect.lost(now, &Options::default(), &mut error, When::Live, true);
     (delay, error)
 }
 
@@ -191,7 +191,8 @@ fn connections_of_mqtt_3_that_end_right_after_their_connack_are_takeovers() {
         let mut error = Error::from(ErrorCode::ConnectionLost);
         reconnect.begin(begin, 1);
         reconnect.connected(begin);
-        let delay = reconnect.lost(begin + Duration::from_millis(lasts), &options, &mut error, When::Idle);
+        let delay =
+            reconnect.lost(begin + Duration::from_millis(lasts), &options, &mut error, When::Idle, true);
         (error.code, delay)
     };
     assert_eq!(short_life(0, 999).0, ErrorCode::ConnectionLost);
@@ -258,7 +259,7 @@ fn the_next_server_of_the_list_is_tried_at_once_and_the_first_one_after_a_delay(
     for _ in 0..6 {
         dialled.push(reconnect.begin(Instant(0), 3).1);
         let mut error = Error::from(ErrorCode::ConnectFailed);
-        delays.push(reconnect.lost(Instant(0), &options, &mut error, When::Dialling) == Duration::ZERO);
+        delays.push(reconnect.lost(Instant(0), &options, &mut error, When::Dialling, true) == Duration::ZERO);
     }
     assert_eq!(dialled, [0, 1, 2, 0, 1, 2]);
     assert_eq!(delays, [true, true, false, true, true, false]);

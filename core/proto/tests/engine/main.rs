@@ -5,6 +5,7 @@ mod bench;
 mod cost;
 mod dropin;
 mod endings;
+mod flight;
 mod journal;
 mod links;
 mod poison;
