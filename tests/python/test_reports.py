@@ -14,7 +14,7 @@ V2 = mqtt.CallbackAPIVersion.VERSION2
 
 
 def test_an_outage_is_an_object_that_says_everything_in_words(make: Any, peer: Peer) -> None:
-    client = make(V2)
+    client = make(V2, "kept", clean_session=False)
     calls = Calls(client, "on_connect", "on_recovered", "on_message")
     client.connect("127.0.0.1", peer.port)
     client.loop_start()
