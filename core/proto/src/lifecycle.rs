@@ -329,7 +329,8 @@ impl Engine {
 
     /// How far the link had come, for the schedule.
     fn when(&self, link: &Link) -> When {
-        let idle = link.version == Version::V4 && self.session.outbound.in_flight_count() == 0;
+        let silent = self.chronicle.connected.received == self.stats.received_messages;
+        let idle = link.version == Version::V4 && silent && self.session.outbound.in_flight_count() == 0;
         match link.phase {
             LinkPhase::Dialling => When::Dialling,
             LinkPhase::Greeting => When::Greeting,

@@ -233,7 +233,7 @@ pub(crate) struct Chronicle {
     count: u64,
     attempts: u32,
     /// What the counters said when the last connection was accepted, and when it was lost.
-    connected: Counted,
+    pub(crate) connected: Counted,
     lost: Counted,
     /// End of what waited when the link came back; `None` while it has not.
     drained_at: Option<u64>,
