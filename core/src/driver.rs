@@ -24,6 +24,7 @@ use remqtt_proto::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::budget;
 use crate::disk::Disk;
 use crate::runtime::now;
 use crate::shared::{Report, Shared};
@@ -314,10 +315,24 @@ impl Driver {
     }
 
     fn dial(&mut self, now: Instant, attempt: Attempt, server: usize) {
-        let url = self.engine.options().servers.get(server).map_or("", String::as_str);
+        let url = self.engine.server(server).unwrap_or_default();
         let dialler = self.shared.queue.lock().dialler.clone();
         match self.garage.road(url, self.engine.options(), dialler) {
-            Ok(road) => self.link = Link::Dialling(attempt, Box::pin(transport::dial(road))),
+            Ok(road) => {
+                let wait = budget::wait(now);
+                if !wait.is_zero() {
+                    self.engine.handle(now, Input::Postponed(attempt, wait));
+                }
+                let dialling = async move {
+                    tokio::time::sleep(wait).await;
+                    transport::dial(road).await
+                };
+                self.link = Link::Dialling(attempt, Box::pin(dialling));
+            }
+            // What another server calls a server is no option of ours, and no reason to give up.
+            Err(error) if server >= self.engine.options().servers.len() => {
+                self.link_down(now, attempt, Error::new(ErrorCode::ConnectFailed, error.detail));
+            }
             Err(error) => self.link_down(now, attempt, error),
         }
     }

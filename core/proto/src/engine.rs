@@ -19,7 +19,10 @@ use crate::event::{Event, Outcome};
 use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
 use crate::options::Options;
+use crate::pipeline::Memory;
+use crate::poison::Poison;
 use crate::reconnect::Reconnect;
+use crate::referral::Referral;
 use crate::session::{Admission, Phase, Session};
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -40,6 +43,9 @@ pub enum Input<'a> {
     Command(Command),
     /// The transport of this attempt is up.
     LinkUp(Attempt),
+    /// This attempt begins only after so long, because others of the process have to come first: its timeout counts
+    /// from then on.
+    Postponed(Attempt, Duration),
     /// Bytes arrived.
     Received(Attempt, &'a [u8]),
     /// The transport failed or was closed by the other side, or could not be made.
@@ -60,7 +66,7 @@ pub enum Input<'a> {
 /// What the engine wants done outside.
 #[derive(Debug)]
 pub enum Output {
-    /// Connect to the endpoint with this index of `Options::servers`.
+    /// Connect to the server with this index: `Engine::server` knows its URL.
     Dial(Attempt, usize),
     /// Write what `poll_transmit` still gives, without waiting for long, then close the transport (or stop dialling).
     Hangup(Attempt),
@@ -95,6 +101,9 @@ pub struct Engine {
     pub(crate) session: Session,
     pub(crate) link: Option<Link>,
     pub(crate) reconnect: Reconnect,
+    pub(crate) poison: Poison,
+    pub(crate) referral: Referral,
+    pub(crate) memory: Memory,
     pub(crate) outputs: VecDeque<Output>,
     /// Last bytes of a link that is being hung up.
     pub(crate) farewell: BytesMut,
@@ -131,6 +140,9 @@ impl Engine {
             session: Session::new(&options),
             link: None,
             reconnect: Reconnect::new(seed),
+            poison: Poison::default(),
+            referral: Referral::default(),
+            memory: Memory::default(),
             outputs: VecDeque::new(),
             farewell: BytesMut::new(),
             chronicle: Chronicle::default(),
@@ -182,6 +194,7 @@ impl Engine {
         match input {
             Input::Command(command) => self.command(now, command),
             Input::LinkUp(attempt) if current == Some(attempt) => self.link_up(now),
+            Input::Postponed(attempt, wait) if current == Some(attempt) => self.postponed(wait),
             Input::Received(attempt, bytes) if current == Some(attempt) => self.received(now, bytes),
             Input::LinkDown(attempt, error) if current == Some(attempt) => self.link_down(now, error),
             Input::Flushed(attempt) if current == Some(attempt) => self.flushed(now),
@@ -189,7 +202,8 @@ impl Engine {
             Input::Persisted(lsn) => self.persisted(lsn),
             Input::PersistFailed(error) => self.persist_failed(error),
             Input::Timeout => self.timeout(now),
-            Input::LinkUp(_) | Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
+            Input::LinkUp(_) | Input::Postponed(..) => {}
+            Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
         }
         self.session.note_subscriptions();
     }
@@ -214,6 +228,7 @@ impl Engine {
             (self.ping_due(), Timer::KeepAlive),
             (self.silence_ends(), Timer::PingTimeout),
             (link.and_then(|link| link.stable_at), Timer::Stable),
+            (self.release_due(), Timer::Release),
             (self.session.outbound.next_expiry(), Timer::Expiry),
         ]
         .into_iter()
@@ -279,6 +294,7 @@ impl Engine {
                     self.timeout(now);
                 }
             }
+            Command::NetworkChanged => self.network_changed(now),
             Command::Reconfigure(options) => self.reconfigure(options),
             Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
             Command::DropPublishes(to) => {
@@ -370,7 +386,7 @@ impl Engine {
         given_up.into_iter().map(|(_, ticket, publish)| (ticket, publish)).collect()
     }
 
-    fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
+    pub(crate) fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
         if self.session.inbound.done(delivery, reason_code, &mut self.session.journal) {
             if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
                 link.owed.push_back(delivery);

@@ -12,8 +12,11 @@ mod journal;
 mod lifecycle;
 mod link;
 mod options;
+mod pipeline;
+mod poison;
 mod receive;
 mod reconnect;
+mod referral;
 mod session;
 mod stats;
 mod text;
@@ -33,9 +36,11 @@ pub use journal::{Change, Lsn, Recovery, ROW_FORMAT};
 pub use options::{
     LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion, WhenFull,
 };
+pub use poison::Quarantined;
+pub use session::Gap;
 pub use stats::Stats;
 pub use time::Instant;
-pub use timeline::{Mark, Outage};
+pub use timeline::{Failure, Mark, Outage, Signal};
 pub use timer::Timer;
 pub use wire::{
     Properties, PropertyId, PropertyKind, PropertyOwner, PropertyRow, PropertyValue, Publish, QoS, Reason,

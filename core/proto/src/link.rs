@@ -16,6 +16,7 @@ use crate::command::{Delivery, Ticket};
 use crate::engine::Attempt;
 use crate::journal::Lsn;
 use crate::options::Options;
+use crate::poison::Sample;
 use crate::session::{Request, RequestKind};
 use crate::time::Instant;
 use crate::wire::{AckKind, Connack, Connect, PropertyId, Publish, QoS, Reason, Version, PACKET_SIZE_LIMIT};
@@ -132,6 +133,8 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) attempt: Attempt,
+    /// The endpoint that was dialled.
+    pub(crate) server: usize,
     pub(crate) version: Version,
     pub(crate) phase: LinkPhase,
     pub(crate) announced: Announced,
@@ -165,12 +168,21 @@ pub(crate) struct Link {
     pub(crate) last_sent: Instant,
     pub(crate) last_received: Instant,
     pub(crate) ping_sent: Option<Instant>,
+    /// The application message that is the last thing that came, and when.
+    pub(crate) sample: Option<(Sample, Instant)>,
+    /// Bytes of a packet that is passed over.
+    pub(crate) skip: usize,
+    /// A SUBSCRIBE followed the CONNECT.
+    pub(crate) pipelined: bool,
+    /// When it was looked last whether a publish that is held back may leave.
+    pub(crate) last_looked: Instant,
 }
 
 impl Link {
-    pub(crate) fn new(attempt: Attempt, options: &Options, now: Instant) -> Self {
+    pub(crate) fn new(attempt: Attempt, server: usize, options: &Options, now: Instant) -> Self {
         Link {
             attempt,
+            server,
             version: options.protocol_version,
             phase: LinkPhase::Dialling,
             announced: Announced::default(),
@@ -193,6 +205,10 @@ impl Link {
             last_sent: now,
             last_received: now,
             ping_sent: None,
+            sample: None,
+            skip: 0,
+            pipelined: false,
+            last_looked: now,
         }
     }
 
