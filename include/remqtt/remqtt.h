@@ -1145,6 +1145,10 @@ void remqtt_config_free(remqtt_config *config);
  *     Keep alive in seconds: after that long without sending, PINGREQ is sent; 0 = off. Default 60, as
  *     the servers' documents suggest; an MQTT 5 server may override it for a connection.
  *     [MQTT-3.1.2-21]
+ *   heartbeat: boolean; default true
+ *     Send PINGREQ, so that the server and we know that the other one is there. Off: for an
+ *     application that has stopped looking. The server takes it for dead after 1.5 keep alives and
+ *     publishes its will. Default on.
  *   ping_timeout: milliseconds, 1 to 3600000; default 5000
  *     How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
  *     Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
@@ -1172,8 +1176,8 @@ void remqtt_config_free(remqtt_config *config);
  *     at 50 ms of round trip 20,000 messages a second. On MQTT 3.1.1 at most 19 of them are QoS 2,
  *     because brokers have a limit there that they cannot announce.
  *   receive_maximum: integer, 1 to 65535; default 65535
- *     MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
- *     Default 65535; what bounds memory is `receive_buffer`.
+ *     MQTT 5 receive maximum that we announce, explicitly unless `announce_receive_maximum` is off:
+ *     brokers fall back to 20 without it. Default 65535; what bounds memory is `receive_buffer`.
  *   announce_receive_maximum: boolean; default true
  *     Announce also a receive maximum that is the protocol's own default. Default on; for clients that
  *     receive nothing it makes no difference.
@@ -1204,6 +1208,10 @@ void remqtt_config_free(remqtt_config *config);
  *   deliver_invalid_topics: boolean; default false
  *     Deliver messages whose topic is not UTF-8, with the bytes of the topic beside its text, instead
  *     of closing the connection as the specification asks [MQTT-1.5.3-1]. Default off.
+ *   bare_topic_aliases: boolean; default false
+ *     Send a publish that has a topic alias and no topic as the application says, and leave it to the
+ *     server to judge the alias. Such a publish belongs to the connection that it is first sent on: it
+ *     fails with `InvalidTopic` where that is lost. Default off: it is refused.
  *   lost_session_subscriptions: one of restore forget; default restore
  *     Subscriptions when the server lost the session: restore or forget. Default restore.
  *   store: text; default empty
@@ -1211,6 +1219,12 @@ void remqtt_config_free(remqtt_config *config);
  *     of QoS 1 and 2 and their phases, identifiers of received QoS 2 messages, wanted subscriptions,
  *     the client identifier. One client uses it at a time; the directory is made if it is missing.
  *     Empty (default): the session lives in memory.
+ *   pipeline: boolean; default true
+ *     Send the SUBSCRIBE that restores right behind the CONNECT where the session is probably lost: a
+ *     round trip less. MQTT 5 only. Default on; a server that does not bear it is remembered.
+ *   follow_references: boolean; default true
+ *     Go to another server when this one says so (MQTT 5 reason codes 0x9C and 0x9D with a server
+ *     reference), over the same transport. Default on.
  *   quarantine_after: integer, 0 to 65535; default 3
  *     A message that stands at the end of so many connections in a row is taken out of the traffic,
  *     with an event, so that the others can pass. 0: never. Default 3: two may be chance.

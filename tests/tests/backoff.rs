@@ -2,7 +2,6 @@
 
 #![allow(clippy::expect_used)] // the helpers of a test are its code too
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use remqtt_tests::stage::Stage;
