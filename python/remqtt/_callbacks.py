@@ -177,8 +177,8 @@ class Callbacks:
     )
     on_quarantined = _attribute(
         "on_quarantined",
-        "on_quarantined(client, userdata, what): a message ended one connection after the other and was taken "
-        "out, so that the others can pass. `what` is a remqtt.reports.Quarantined. Not in paho-mqtt.",
+        "on_quarantined(client, userdata, what): a message ended one connection after the other and was "
+        "taken out, so that the others can pass. `what` is a remqtt.reports.Quarantined. Not in paho-mqtt.",
     )
     on_gap = _attribute(
         "on_gap",

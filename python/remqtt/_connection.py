@@ -160,8 +160,8 @@ class Connection(External):
     def network_changed(self) -> None:
         """Says that the network has changed, for programs that know it: a new link, address or route.
 
-        A wait for the way to the server ends within 100 ms; a wait that a busy or refusing server asked for goes
-        on. A connection that stands is asked at once whether it lives.
+        A wait for the way to the server ends within 100 ms; a wait that a busy or refusing server asked for
+        goes on. A connection that stands is asked at once whether it lives.
         """
         self._core.network_changed()
 

@@ -7,10 +7,12 @@ use remqtt_proto::{
 use std::time::Duration;
 
 fn quarantined(bench: &Bench) -> Vec<&Quarantined> {
-    let of = |event| match event {
-        &Event::Quarantined(ref what) => Some(&**what),
-        _ => None,
-    };
+    fn of(event: &Event) -> Option<&Quarantined> {
+        match event {
+            Event::Quarantined(what) => Some(what),
+            _ => None,
+        }
+    }
     bench.events.iter().filter_map(of).collect()
 }
 
