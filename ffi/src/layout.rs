@@ -52,7 +52,7 @@ fn the_layout_is_the_committed_one() {
         remqtt_stats {
             size connect_attempts connections outages sessions_lost sent_bytes received_bytes sent_publishes
             resent received_messages duplicates_suppressed published failed tolerated backlog_messages
-            backlog_bytes inflight unacknowledged subscriptions
+            backlog_bytes inflight unacknowledged subscriptions probes
         }
         remqtt_outage { size number resent cause attempts session_kept reserved marks_ns }
     };

@@ -53,6 +53,8 @@ pub struct remqtt_stats {
     pub unacknowledged: u64,
     /// Gauge: wanted subscriptions.
     pub subscriptions: u64,
+    /// Times that a second way to the server was opened beside a link that seemed dead.
+    pub probes: u64,
 }
 
 impl From<&Stats> for remqtt_stats {
@@ -77,6 +79,7 @@ impl From<&Stats> for remqtt_stats {
             inflight: stats.inflight,
             unacknowledged: stats.unacknowledged,
             subscriptions: stats.subscriptions,
+            probes: stats.probes,
         }
     }
 }

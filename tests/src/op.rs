@@ -108,6 +108,7 @@ fn settings(random: &mut Random) -> Run {
         pick("stable_after", &["0", "5000"]),
         pick("reconnect_max_delay", &["1000", "30000"]),
         pick("keepalive", &["0", "5", "60"]),
+        pick("detect_within", &["0", "500", "5000"]),
         pick("lost_session_publishes", &["resend", "resend", "fail"]),
         pick("lost_session_subscriptions", &["restore", "restore", "forget"]),
         pick("store", &["", "simulated"]),

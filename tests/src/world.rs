@@ -41,6 +41,8 @@ pub struct World {
 struct Network {
     dialled: Option<Attempt>,
     up: Option<Attempt>,
+    /// The way beside the link, and whether somebody has answered on it.
+    probe: Option<(Attempt, bool)>,
     refuse: bool,
     ignore: bool,
     stall: bool,
@@ -150,7 +152,7 @@ impl World {
     fn die(&mut self) {
         self.engine = None;
         self.disk.die();
-        (self.network.up, self.network.dialled) = (None, None);
+        (self.network.up, self.network.dialled, self.network.probe) = (None, None, None);
         if let Some(pipe) = self.pipes.back_mut() {
             pipe.closed = true;
         }
@@ -172,6 +174,11 @@ impl World {
             match output {
                 _ if outputs > bound => return Err(format!("more than {bound} outputs for one input")),
                 Output::Dial(attempt, _) => self.dial(attempt)?,
+                Output::Probe(attempt, _) => self.probe(attempt)?,
+                Output::Proceed(attempt) => self.proceed(attempt)?,
+                Output::TryAgain(attempt) => self.try_again(attempt)?,
+                // As on a system that does not tell.
+                Output::Inspect(attempt) => self.handle(Input::Inspected(attempt, None))?,
                 Output::Hangup(attempt) => self.hang_up(attempt)?,
                 Output::Persist(lsn, change) => {
                     self.disk.add(lsn, change);
@@ -195,20 +202,76 @@ impl World {
                 return Err(format!("dialled {:?} after the link went down", self.now.since(since)));
             }
         }
+        self.knock(attempt)
+    }
+
+    /// A try of the attempt reaches the peer, or not.
+    fn knock(&mut self, attempt: Attempt) -> Outcome<()> {
+        self.network.dialled = Some(attempt);
         if self.network.refuse {
-            let error = Error::new(ErrorCode::ConnectFailed, "refused");
-            return self.link_down(attempt, error);
+            self.network.dialled = None;
+            return self.link_down(attempt, Error::new(ErrorCode::ConnectFailed, "refused"));
         }
         if self.network.ignore {
-            self.network.dialled = Some(attempt);
             return Ok(());
         }
-        self.network.up = Some(attempt);
+        (self.network.dialled, self.network.up) = (None, Some(attempt));
         self.pipes.push_back(Pipe::default());
         self.handle(Input::LinkUp(attempt))
     }
 
+    /// The way beside the link: as far as TCP, which this peer does not see.
+    fn probe(&mut self, attempt: Attempt) -> Outcome<()> {
+        if self.network.probe.is_some() {
+            return Err("a second way beside the link while there is one".into());
+        }
+        self.network.probe = Some((attempt, false));
+        self.knock_beside(attempt)
+    }
+
+    fn knock_beside(&mut self, attempt: Attempt) -> Outcome<()> {
+        if self.network.refuse {
+            self.network.probe = None;
+            return self.handle(Input::LinkDown(attempt, Error::new(ErrorCode::ConnectFailed, "refused")));
+        }
+        if self.network.ignore {
+            return Ok(());
+        }
+        self.network.probe = Some((attempt, true));
+        self.handle(Input::Reached(attempt))
+    }
+
+    /// It becomes the link.
+    fn proceed(&mut self, attempt: Attempt) -> Outcome<()> {
+        let Some((_, reached)) = self.network.probe.take().filter(|(probe, _)| *probe == attempt) else {
+            return Err("the way to go on with is not there".into());
+        };
+        if self.network.up.is_some() || self.network.dialled.is_some() {
+            return Err("a second way becomes a link while there is one".into());
+        }
+        self.down_since = None;
+        match reached {
+            true => self.knock(attempt),
+            false => {
+                self.network.dialled = Some(attempt);
+                Ok(())
+            }
+        }
+    }
+
+    fn try_again(&mut self, attempt: Attempt) -> Outcome<()> {
+        match self.network.probe {
+            _ if self.network.dialled == Some(attempt) => self.knock(attempt),
+            Some((probe, false)) if probe == attempt => self.knock_beside(attempt),
+            _ => Err("another try where nothing is unanswered".into()),
+        }
+    }
+
     fn hang_up(&mut self, attempt: Attempt) -> Outcome<()> {
+        if self.network.probe.is_some_and(|(probe, _)| probe == attempt) {
+            self.network.probe = None;
+            return Ok(());
+        }
         if self.network.up == Some(attempt) {
             let rest = self.poll_transmit()?;
             if let Some(pipe) = self.pipes.back_mut() {

@@ -33,6 +33,9 @@ pub enum Command {
     Close,
     /// Try to connect now if an attempt is only scheduled.
     ReconnectNow,
+    /// A link, an address or a route of this machine has changed: ask for a sign of life, and try again now where nobody
+    /// answers.
+    NetworkChanged,
     /// Use these options from the next connection on.
     Reconfigure(Arc<Options>),
     /// Publish. Ends in exactly one [`Event::Completed`](crate::Event::Completed).

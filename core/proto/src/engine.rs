@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::{Command, Delivery, Ticket};
+use crate::dialling::Dialling;
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, Outcome};
 use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
+use crate::liveness::{Sign, Transit};
 use crate::options::Options;
 use crate::reconnect::Reconnect;
 use crate::session::{Admission, Phase, Session};
@@ -25,9 +27,7 @@ use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timeline::Chronicle;
 use crate::timer::Timer;
-use crate::wire::{
-    self, Properties, PropertyId, PropertyOwner, Publish, Reason, Subscription, PACKET_SIZE_LIMIT,
-};
+use crate::wire::{Properties, Publish, Reason};
 
 /// The queue of outputs keeps its allocation for the next ones up to this length; an idle client keeps none.
 const OUTPUTS_KEPT: usize = 64;
@@ -44,8 +44,15 @@ pub enum Input<'a> {
     LinkUp(Attempt),
     /// Bytes arrived.
     Received(Attempt, &'a [u8]),
+    /// Somebody has answered: TCP is up, and what lies above it (TLS, WebSocket, a proxy) follows. May be left out
+    /// before `LinkUp`.
+    Reached(Attempt),
     /// The transport failed or was closed by the other side, or could not be made.
     LinkDown(Attempt, Error),
+    /// The answer to [`Output::Inspect`], at once; `None` where the system does not tell.
+    Inspected(Attempt, Option<Transit>),
+    /// The machine has slept: time has passed in which nothing could arrive.
+    Resumed,
     /// Everything that `poll_transmit` gave was handed to the transport.
     Flushed(Attempt),
     /// The driver stopped reading because the application is behind (`true`), or reads again. Silence that we cause
@@ -64,6 +71,15 @@ pub enum Input<'a> {
 pub enum Output {
     /// Connect to the endpoint with this index of `Options::servers`.
     Dial(Attempt, usize),
+    /// The same, but only until somebody has answered; then say [`Input::Reached`] and wait for `Proceed` or `Hangup`.
+    /// Another link may be up meanwhile.
+    Probe(Attempt, usize),
+    /// Go on with what `Probe` began, to the end.
+    Proceed(Attempt),
+    /// Nobody has answered yet: try once more beside what is under way. Whichever is answered first counts.
+    TryAgain(Attempt),
+    /// Look at what TCP knows of this connection, and say [`Input::Inspected`].
+    Inspect(Attempt),
     /// Write what `poll_transmit` still gives, without waiting for long, then close the transport (or stop dialling).
     Hangup(Attempt),
     /// Make this change durable, after all that came before it, then say [`Input::Persisted`]. Only of an engine made
@@ -97,6 +113,7 @@ pub struct Engine {
     pub(crate) session: Session,
     pub(crate) link: Option<Link>,
     pub(crate) reconnect: Reconnect,
+    pub(crate) dialling: Dialling,
     pub(crate) outputs: VecDeque<Output>,
     /// Last bytes of a link that is being hung up.
     pub(crate) farewell: BytesMut,
@@ -133,6 +150,7 @@ impl Engine {
             session: Session::new(&options),
             link: None,
             reconnect: Reconnect::new(seed),
+            dialling: Dialling::default(),
             outputs: VecDeque::new(),
             farewell: BytesMut::new(),
             chronicle: Chronicle::default(),
@@ -181,17 +199,26 @@ impl Engine {
     /// Tells the engine what happened. Never fails, never blocks; drain the polls afterwards.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         let current = self.link.as_ref().map(|link| link.attempt);
+        let probe = self.dialling.probe.map(|way| way.attempt);
         match input {
             Input::Command(command) => self.command(now, command),
             Input::LinkUp(attempt) if current == Some(attempt) => self.link_up(now),
             Input::Received(attempt, bytes) if current == Some(attempt) => self.received(now, bytes),
             Input::LinkDown(attempt, error) if current == Some(attempt) => self.link_down(now, error),
+            Input::LinkDown(attempt, _) if probe == Some(attempt) => self.probe_failed(),
+            Input::Reached(attempt) => self.reached(now, attempt),
             Input::Flushed(attempt) if current == Some(attempt) => self.flushed(now),
+            Input::Inspected(attempt, transit) if current == Some(attempt) => self.inspected(now, transit),
+            Input::Resumed => self.resumed(now),
             Input::ReadingPaused(paused) => self.reading_paused(now, paused),
             Input::Persisted(lsn) => self.persisted(lsn),
             Input::PersistFailed(error) => self.persist_failed(error),
             Input::Timeout => self.timeout(now),
-            Input::LinkUp(_) | Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
+            Input::LinkUp(_)
+            | Input::Received(..)
+            | Input::LinkDown(..)
+            | Input::Flushed(_)
+            | Input::Inspected(..) => {}
         }
         self.session.note_subscriptions();
     }
@@ -213,7 +240,11 @@ impl Engine {
         [
             (self.reconnect.at, Timer::Reconnect),
             (self.deadline(), Timer::ConnectTimeout),
-            (link.and_then(Link::ping_due), Timer::KeepAlive),
+            (self.next_try(), Timer::TryAgain),
+            (self.overtaken_at(), Timer::Greeting),
+            (self.ping_due().map(|(at, _)| at), Timer::KeepAlive),
+            (self.suspect_at(), Timer::Suspect),
+            (self.look_at(), Timer::Look),
             (self.silence_ends(), Timer::PingTimeout),
             (link.and_then(|link| link.stable_at), Timer::Stable),
             (self.session.outbound.next_expiry(), Timer::Expiry),
@@ -231,7 +262,13 @@ impl Engine {
 
     /// When silence after a PINGREQ means that the link is lost, unless we cause the silence.
     pub(crate) fn silence_ends(&self) -> Option<Instant> {
-        self.link.as_ref().filter(|_| !self.reading_paused)?.silence_ends(&self.options)
+        self.link.as_ref().filter(|_| !self.reading_paused)?.pulse.lost_at(&self.options)
+    }
+
+    /// When a PINGREQ is due, and why.
+    pub(crate) fn ping_due(&self) -> Option<(Instant, Sign)> {
+        let link = self.link.as_ref().filter(|link| link.is_live())?;
+        link.pulse.ping_due(&self.options, self.reading_paused || link.phase != LinkPhase::Live)
     }
 
     /// The state of the connection.
@@ -264,62 +301,6 @@ impl Engine {
         &self.options
     }
 
-    /// Checks a publish as far as it can be checked without a connection. Bindings and driver call it before they
-    /// accept the publish, so that an error reaches the caller and not an event.
-    pub fn check_publish(options: &Options, publish: &Publish) -> Result<(), Error> {
-        wire::check_topic(&publish.topic).map_err(|why| Error::new(ErrorCode::InvalidTopic, why))?;
-        wire::check_properties(PropertyOwner::Publish, &publish.properties)
-            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
-        if publish.properties.find(PropertyId::SubscriptionIdentifier).is_some() {
-            let why = "a publish to the server has no subscription identifier"; // [MQTT-3.3.4-6]
-            return Err(Error::new(ErrorCode::InvalidArgument, why));
-        }
-        if publish.properties.find(PropertyId::TopicAlias).is_some() {
-            let why = "topic aliases belong to a connection and are chosen by the client library";
-            return Err(Error::new(ErrorCode::InvalidArgument, why));
-        }
-        let size = wire::publish_size(options.protocol_version, publish);
-        if size > PACKET_SIZE_LIMIT as usize {
-            let why = format!("{size} bytes; the protocol's limit is {PACKET_SIZE_LIMIT}");
-            return Err(Error::new(ErrorCode::PacketTooLarge, why));
-        }
-        Ok(())
-    }
-
-    /// Checks a subscribe as far as it can be checked without a connection.
-    pub fn check_subscribe(subscriptions: &[Subscription], properties: &Properties) -> Result<(), Error> {
-        if subscriptions.is_empty() {
-            return Err(Error::new(ErrorCode::InvalidArgument, "no topic filter given"));
-            // [MQTT-3.8.3-2]
-        }
-        for subscription in subscriptions {
-            wire::check_filter(&subscription.filter)
-                .map_err(|why| Error::new(ErrorCode::InvalidFilter, why))?;
-            if subscription.retain_handling > 2 {
-                return Err(Error::new(ErrorCode::InvalidArgument, "retain handling must be 0, 1 or 2"));
-            }
-            if subscription.no_local && subscription.filter.starts_with("$share/") {
-                let why = "no local is not allowed on a shared subscription"; // [MQTT-3.8.3-4]
-                return Err(Error::new(ErrorCode::InvalidArgument, why));
-            }
-        }
-        wire::check_properties(PropertyOwner::Subscribe, properties)
-            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
-    }
-
-    /// Checks an unsubscribe as far as it can be checked without a connection.
-    pub fn check_unsubscribe(filters: &[ByteString], properties: &Properties) -> Result<(), Error> {
-        if filters.is_empty() {
-            return Err(Error::new(ErrorCode::InvalidArgument, "no topic filter given"));
-            // [MQTT-3.10.3-2]
-        }
-        for filter in filters {
-            wire::check_filter(filter).map_err(|why| Error::new(ErrorCode::InvalidFilter, why))?;
-        }
-        wire::check_properties(PropertyOwner::Unsubscribe, properties)
-            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
-    }
-
     fn command(&mut self, now: Instant, command: Command) {
         match command {
             _ if self.closed => self.refuse(command),
@@ -332,6 +313,7 @@ impl Engine {
                     self.timeout(now);
                 }
             }
+            Command::NetworkChanged => self.network_changed(now),
             Command::Reconfigure(options) => self.reconfigure(options),
             Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
             Command::DropPublishes(to) => {
@@ -484,7 +466,7 @@ impl Engine {
     fn reading_paused(&mut self, now: Instant, paused: bool) {
         self.reading_paused = paused;
         if let Some(link) = self.link.as_mut().filter(|_| !paused) {
-            link.last_received = now;
+            link.pulse.excuse(now);
             if link.phase == LinkPhase::Greeting {
                 link.deadline = Some(now + self.options.connect_timeout);
             }

@@ -3,13 +3,16 @@
 //! [`Engine`] takes time, bytes and commands as arguments and gives back bytes, dials and events as data, so that
 //! every outage can be replayed exactly, in microseconds. The driver around it is the crate `remqtt`.
 
+mod check;
 mod command;
+mod dialling;
 mod engine;
 mod error;
 mod event;
 mod journal;
 mod lifecycle;
 mod link;
+mod liveness;
 mod options;
 mod receive;
 mod reconnect;
@@ -29,6 +32,7 @@ pub use engine::{Attempt, Engine, Input, Output, State};
 pub use error::{Error, ErrorCode, Next, Who};
 pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
 pub use journal::{Change, Lsn, Recovery, ROW_FORMAT};
+pub use liveness::Transit;
 pub use options::{
     LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion, WhenFull,
 };

@@ -56,4 +56,6 @@ stats! {
     unacknowledged;
     /// Gauge: wanted subscriptions.
     subscriptions;
+    /// Times that a second way to the server was opened beside a link that seemed dead.
+    probes;
 }

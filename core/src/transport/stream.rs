@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::{Buf, BytesMut};
 use remqtt_proto::{Error, ErrorCode};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls::{self, Tls};
@@ -42,6 +43,33 @@ impl Stream {
             Stream::Tls(tls) => tls.stream.get_ref().0.duplicate(),
             Stream::WebSocket(stream) => stream.below().duplicate(),
         }
+    }
+
+    /// Writes everything, and through all layers.
+    pub(crate) fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut BytesMut,
+    ) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            match Pin::new(&mut *self).poll_write(cx, bytes) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(sent)) => bytes.advance(sent),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        Pin::new(self).poll_flush(cx)
+    }
+
+    /// Sends the rest and the end of the stream, then reads to the other side's end: closing a socket that has unread
+    /// bytes resets the connection, and the reset can overtake our last packet.
+    pub(crate) async fn end(mut self, rest: BytesMut) -> io::Result<()> {
+        self.write_all(&rest).await?;
+        self.shutdown().await?;
+        let mut ignored = [0; 1_024];
+        while self.read(&mut ignored).await? > 0 {}
+        Ok(())
     }
 
     /// What the end of this connection means: a layer above TCP may know better.
