@@ -23,7 +23,7 @@ const ANSWER_FLOOR: Duration = Duration::from_millis(200);
 /// The same while too little is known of the link (RFC 6298, 2.1).
 const ANSWER_UNKNOWN: Duration = Duration::from_secs(1);
 /// Measured round trips from which on their timeout can be believed.
-const TRIPS_KNOWN: u32 = 4;
+const TRIPS_KNOWN: u32 = 8;
 /// A regular PINGREQ has time: its answer may take this share of `detect_within`, so that a server that pauses for a
 /// moment does not lose all its idle clients.
 const BUDGET_SHARE: u32 = 10;
@@ -335,9 +335,9 @@ impl RoundTrips {
         self.longest = trip.max(self.longest.saturating_sub(forgotten));
     }
 
-    /// RFC 6298, and half more than the longest that was seen: variations of few samples are often too small.
+    /// RFC 6298, and twice the longest that is remembered: variations of few samples are often too small.
     fn timeout(&self) -> Duration {
-        (self.smoothed + self.variation * 4).max(self.longest * 3 / 2)
+        (self.smoothed + self.variation * 4).max(self.longest * 2)
     }
 
     fn are_known(&self) -> bool {
@@ -437,11 +437,11 @@ mod tests {
     fn the_timeout_follows_the_round_trips() {
         let mut trips = RoundTrips::default();
         (0..20).for_each(|_| trips.measured(100 * MS));
-        assert!(trips.timeout() >= 150 * MS && trips.timeout() < 160 * MS, "{:?}", trips.timeout());
+        assert_eq!(trips.timeout(), 200 * MS);
         trips.measured(600 * MS);
-        assert_eq!(trips.timeout(), 900 * MS);
+        assert_eq!(trips.timeout(), 1_200 * MS);
         (0..100).for_each(|_| trips.measured(100 * MS));
-        assert!(trips.timeout() < 200 * MS, "{:?}", trips.timeout());
+        assert!(trips.timeout() < 220 * MS, "{:?}", trips.timeout());
     }
 
     #[test]

@@ -5,10 +5,12 @@ use remqtt_proto::{Command, ErrorCode, Event, Options, Outcome, QoS};
 use std::sync::mpsc::channel;
 
 fn messages(bench: &Bench) -> Vec<(&str, Option<&[u8]>)> {
-    let of = |event| match event {
-        &Event::Message(ref message) => Some((&*message.publish.topic, message.raw_topic.as_deref())),
-        _ => None,
-    };
+    fn of(event: &Event) -> Option<(&str, Option<&[u8]>)> {
+        match event {
+            Event::Message(message) => Some((&*message.publish.topic, message.raw_topic.as_deref())),
+            _ => None,
+        }
+    }
     bench.events.iter().filter_map(of).collect()
 }
 

@@ -7,6 +7,7 @@ mod dropin;
 mod endings;
 mod journal;
 mod links;
+mod liveness;
 mod random;
 mod requests;
 mod server;
