@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::disk::Disk;
-use crate::runtime::now;
+use crate::runtime::{asleep, now};
 use crate::shared::{Report, Shared};
 use crate::store::SessionStore;
 use crate::transport::{Garage, Stream, Way};
@@ -44,6 +44,8 @@ const ACK_BATCH: usize = 1_024;
 /// Longest sleep. The timers stand still while the machine sleeps and the engine's clock does not, so a deadline that
 /// passed meanwhile is noticed this late.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+/// The shortest sleep of the machine that connections may not survive. Less is two clocks read one after the other.
+const NAP: Duration = Duration::from_millis(500);
 
 thread_local! {
     static SCRATCH: Cell<Scratch> = Cell::default();
@@ -89,6 +91,8 @@ pub(crate) struct Driver {
     tcp_ack_owed: bool,
     /// When the first of the acknowledgements that wait for others came.
     acks_since: Option<Instant>,
+    /// How long the machine had slept when this was looked at last.
+    asleep: Duration,
     sleep: Pin<Box<Sleep>>,
     /// When `sleep` ends.
     armed: Option<Instant>,
@@ -114,6 +118,7 @@ impl Driver {
             write_failed: false,
             tcp_ack_owed: false,
             acks_since: None,
+            asleep: asleep(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
             closed: false,
@@ -131,6 +136,10 @@ impl Driver {
     }
 
     fn work(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        let asleep = std::mem::replace(&mut self.asleep, asleep());
+        if self.asleep > asleep + NAP {
+            self.engine.handle(now(), Input::Resumed);
+        }
         for _ in 0..ROUNDS {
             let busy = self.round(cx, scratch);
             if self.closed {

@@ -210,6 +210,16 @@ impl Shared {
         answered.recv_timeout(ANSWER).ok()
     }
 
+    /// A link, an address or a route of this machine has changed.
+    pub(crate) fn network_changed(&self) {
+        let mut queue = self.queue.lock();
+        // Once is enough, however many changes come before the driver hears of them.
+        if !queue.closed && !matches!(queue.commands.back(), Some(Command::NetworkChanged)) {
+            queue.commands.push_back(Command::NetworkChanged);
+            wake(queue);
+        }
+    }
+
     /// Makes the driver look around.
     pub(crate) fn wake(&self) {
         wake(self.queue.lock());

@@ -52,7 +52,8 @@ impl Driver {
     }
 
     pub(super) fn inspect(&mut self, now: Instant, attempt: Attempt) {
-        self.engine.handle(now, Input::Inspected(attempt, None));
+        let transit = if let Link::Up(_, stream) = &self.link { stream.transit() } else { None };
+        self.engine.handle(now, Input::Inspected(attempt, transit));
     }
 
     pub(super) fn dialled(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {

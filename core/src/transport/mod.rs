@@ -16,6 +16,8 @@ mod srv;
 mod stream;
 mod tcp;
 mod tls;
+#[cfg(target_os = "linux")]
+mod transit;
 mod way;
 mod websocket;
 

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use remqtt_proto::{Error, ErrorCode};
+use remqtt_proto::{Error, ErrorCode, Transit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -32,6 +32,17 @@ impl Stream {
             Stream::Unix(_) => {}
             Stream::Tls(tls) => tls.stream.get_ref().0.acknowledge_bytes(),
             Stream::WebSocket(stream) => stream.below().acknowledge_bytes(),
+        }
+    }
+
+    /// What TCP knows of the bytes on their way, where the system tells.
+    pub(crate) fn transit(&self) -> Option<Transit> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Stream::Tcp(socket) => super::transit::look(socket.local_addr().ok()?, socket.peer_addr().ok()?),
+            Stream::Tls(tls) => tls.stream.get_ref().0.transit(),
+            Stream::WebSocket(stream) => stream.below().transit(),
+            _ => None,
         }
     }
 
