@@ -67,6 +67,9 @@ mod linux {
         let Some(fd) = watched(fd) else { return };
         let mut messages = [0; 8 << 10];
         loop {
+            // The news is told when it is complete: a link without its route is of no use.
+            drop(fd.readable().await);
+            tokio::time::sleep(CHANGE).await;
             let Ok(mut ready) = fd.readable().await else { return };
             loop {
                 match recv(fd.as_raw_fd(), &mut messages, MsgFlags::MSG_DONTWAIT) {
@@ -79,7 +82,6 @@ mod linux {
             ready.clear_ready();
             drop(ready);
             tell(Shared::network_changed);
-            tokio::time::sleep(CHANGE).await;
         }
     }
 

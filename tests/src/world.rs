@@ -109,6 +109,18 @@ impl World {
         self.engine.as_ref()
     }
 
+    /// A link, an address or a route of the machine changes.
+    pub fn network_changed(&mut self) -> Outcome<()> {
+        self.handle(Input::Command(remqtt_proto::Command::NetworkChanged))
+    }
+
+    /// The machine sleeps: time passes, and no timer fires.
+    pub fn sleep(&mut self, time: Duration) -> Outcome<()> {
+        self.now = self.now + time;
+        self.down_since = self.down_since.map(|since| since + time);
+        self.handle(Input::Resumed)
+    }
+
     fn handle(&mut self, input: Input<'_>) -> Outcome<()> {
         if self.disk.is_dead() {
             return Ok(());

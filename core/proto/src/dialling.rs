@@ -280,8 +280,9 @@ impl Engine {
         self.lose_link(now, end);
     }
 
-    /// When the next attempt begins, where that is not for `reconnect.rs` to say: at once if there is a second way and
-    /// the loss says nothing against it, and at the next try's time after an attempt that nobody answered.
+    /// When the next attempt begins, where that is not for `reconnect.rs` to say: at once after a silence, which took its
+    /// time, or if there is a second way and the loss says nothing against it; and at the next try's time after an
+    /// attempt that nobody answered.
     pub(crate) fn next_attempt(&self, now: Instant, link: &Link, cause: ErrorCode) -> Option<Instant> {
         use ErrorCode::{ConnectTimeout, ConnectionLost, KeepAliveTimeout};
         if self.dialling.probe.is_some()

@@ -218,7 +218,7 @@ impl Link {
         }
         self.deadline = None;
         if let Some(greeted) = self.greeted {
-            self.pulse.measured(now.since(greeted));
+            self.pulse.greeted(now.since(greeted));
         }
         self.stable_at = Some(now + options.stable_after);
     }

@@ -27,6 +27,8 @@ const TRIPS_KNOWN: u32 = 8;
 /// A regular PINGREQ has time: its answer may take this share of `detect_within`, so that a server that pauses for a
 /// moment does not lose all its idle clients.
 const BUDGET_SHARE: u32 = 10;
+/// TCP has just sent again; before it does so the next time, what stands behind cannot arrive.
+const RETRANSMISSION: Duration = Duration::from_millis(400);
 /// The rhythm of a stream is learned by windows of this length.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Arrivals in a window that make a stream of them, and the longest gap that a rhythm can have.
@@ -202,8 +204,8 @@ impl Pulse {
     }
 
     /// The answer to CONNECT took this long.
-    pub(crate) fn measured(&mut self, trip: Duration) {
-        self.trips.measured(trip);
+    pub(crate) fn greeted(&mut self, trip: Duration) {
+        self.trips.guessed(trip);
     }
 
     /// What TCP says, now that it was looked at.
@@ -246,9 +248,12 @@ impl Pulse {
         });
         let watched = self.ping.is_none() && !reading_paused && !options.detect_within.is_zero();
         let idle = watched.then(|| (self.last_received + self.idle(options), Sign::Idle));
+        // A stream leaves no time to be idle; one PINGREQ tells how long an answer takes.
+        let measure = self.trips.count == 0 && self.rhythm.patience().is_some();
+        let measure = (watched && measure).then_some((self.last_received, Sign::Idle));
         let stopped = self.rhythm.patience().filter(|_| watched);
         let stopped = stopped.map(|patience| (self.last_received + patience, Sign::Rhythm));
-        [keep_alive, idle, stopped].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [keep_alive, idle, measure, stopped].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// How long a link may be silent before it is asked, so that it is lost within the budget.
@@ -305,9 +310,11 @@ impl Pulse {
         if !self.trips.are_known() && self.rhythm.patience().is_none() {
             within = within.max(ANSWER_UNKNOWN);
         }
-        if sign == Sign::Idle {
-            within = within.max(options.detect_within / BUDGET_SHARE);
-        }
+        within = within.max(match sign {
+            Sign::Idle => options.detect_within / BUDGET_SHARE,
+            Sign::Retransmits => RETRANSMISSION,
+            _ => Duration::ZERO,
+        });
         within.min(options.ping_timeout)
     }
 }
@@ -322,11 +329,15 @@ struct RoundTrips {
 }
 
 impl RoundTrips {
+    /// What holds until the first is measured. A server may have more to do for a CONNECT than for a PINGREQ.
+    fn guessed(&mut self, trip: Duration) {
+        (self.smoothed, self.variation, self.longest) = (trip, trip / 2, trip);
+    }
+
     fn measured(&mut self, trip: Duration) {
         self.count = self.count.saturating_add(1);
         if self.count == 1 {
-            (self.smoothed, self.variation, self.longest) = (trip, trip / 2, trip);
-            return;
+            return self.guessed(trip);
         }
         let error = self.smoothed.max(trip).saturating_sub(self.smoothed.min(trip));
         self.variation = self.variation * 3 / 4 + error / 4;
@@ -396,6 +407,8 @@ mod tests {
             now = now + gap * MS;
             pulse.received(now);
         }
+        pulse.asked(now, Sign::Idle);
+        pulse.answered(now);
         (pulse, now)
     }
 
