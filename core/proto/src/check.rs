@@ -1,24 +1,30 @@
-//! What can be checked of a call without a connection, so that an error reaches the caller and not an event.
+//! What can be said about a command before there is a connection.
 
 use bytestring::ByteString;
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorCode};
 use crate::options::Options;
-use crate::wire::{self, Properties, PropertyId, PropertyOwner, Publish, Subscription, PACKET_SIZE_LIMIT};
+use crate::wire::{
+    self, Properties, PropertyId, PropertyOwner, Publish, Subscription, Version, PACKET_SIZE_LIMIT,
+};
 
 impl Engine {
     /// Checks a publish as far as it can be checked without a connection. Bindings and driver call it before they
     /// accept the publish, so that an error reaches the caller and not an event.
     pub fn check_publish(options: &Options, publish: &Publish) -> Result<(), Error> {
-        wire::check_topic(&publish.topic).map_err(|why| Error::new(ErrorCode::InvalidTopic, why))?;
+        let bare = options.bare_topic_aliases && options.protocol_version == Version::V5;
+        let aliased = bare && publish.is_aliased();
+        if !aliased {
+            wire::check_topic(&publish.topic).map_err(|why| Error::new(ErrorCode::InvalidTopic, why))?;
+        }
         wire::check_properties(PropertyOwner::Publish, &publish.properties)
             .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
         if publish.properties.find(PropertyId::SubscriptionIdentifier).is_some() {
             let why = "a publish to the server has no subscription identifier"; // [MQTT-3.3.4-6]
             return Err(Error::new(ErrorCode::InvalidArgument, why));
         }
-        if publish.properties.find(PropertyId::TopicAlias).is_some() {
+        if !aliased && publish.properties.find(PropertyId::TopicAlias).is_some() {
             let why = "topic aliases belong to a connection and are chosen by the client library";
             return Err(Error::new(ErrorCode::InvalidArgument, why));
         }

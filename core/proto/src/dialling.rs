@@ -224,7 +224,8 @@ impl Engine {
 
     /// The link, while its silence means something.
     fn watched(&self) -> Option<&Link> {
-        self.link.as_ref().filter(|link| link.phase == LinkPhase::Live && !self.reading_paused)
+        let looks = self.options.heartbeat && !self.reading_paused;
+        self.link.as_ref().filter(|link| looks && link.phase == LinkPhase::Live)
     }
 
     /// What TCP says of the link, where the system tells.

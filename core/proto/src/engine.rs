@@ -265,9 +265,9 @@ impl Engine {
         self.link.as_ref().filter(|_| !self.reading_paused)?.pulse.lost_at(&self.options)
     }
 
-    /// When a PINGREQ is due, and why.
+    /// When a PINGREQ is due, and why, unless the application has no heartbeat.
     pub(crate) fn ping_due(&self) -> Option<(Instant, Sign)> {
-        let link = self.link.as_ref().filter(|link| link.is_live())?;
+        let link = self.link.as_ref().filter(|link| link.is_live() && self.options.heartbeat)?;
         link.pulse.ping_due(&self.options, self.reading_paused || link.phase != LinkPhase::Live)
     }
 

@@ -184,7 +184,8 @@ impl Engine {
         let client_id = link.announced.client_id.clone();
         let expiry = connack.properties.number(PropertyId::SessionExpiryInterval);
         let kept = expiry.unwrap_or(link.announced.session_expiry) > 0;
-        let (session, resending, restoring) = self.resume(connack.session_present);
+        let present = connack.session_present || self.trusts_in_a_session(&client_id);
+        let (session, resending, restoring) = self.resume(present);
         self.session.hold(Held { client_id, kept });
         self.session.started_clean = true;
         self.stats.connections += 1;
@@ -200,6 +201,16 @@ impl Engine {
         };
         self.emit(Event::Connected(Box::new(connected)));
         self.recovered(now, false);
+    }
+
+    /// A CONNACK of MQTT 3.1 does not say whether there is a session. One that there was before is taken to be there
+    /// still, and in doubt.
+    fn trusts_in_a_session(&mut self, client_id: &str) -> bool {
+        let asked = self.link.as_ref().is_some_and(|link| !link.announced.clean_start);
+        let held = self.session.held.as_ref().is_some_and(|held| held.kept && held.client_id == client_id);
+        let trusts = self.options.mqtt31 && asked && held;
+        self.session.doubtful |= trusts;
+        trusts
     }
 
     /// Takes up the session, or what is left of it: the state, publishes to send again, filters to restore.

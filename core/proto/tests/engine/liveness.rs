@@ -64,6 +64,15 @@ fn a_changed_network_that_changes_nothing_for_the_link_costs_a_ping() {
 }
 
 #[test]
+fn without_a_heartbeat_nobody_is_asked() {
+    let mut bench = connected_with(Options { heartbeat: false, ..watching() });
+    bench.command(Command::NetworkChanged);
+    bench.give(Input::Resumed);
+    bench.pass(Duration::from_secs(60));
+    assert_eq!((bench.sent(), bench.probe, bench.engine.state()), (vec![], None, State::Connected));
+}
+
+#[test]
 fn a_sleep_is_no_silence_and_a_reason_to_ask() {
     let mut bench = known();
     bench.now = bench.now + Duration::from_secs(3_600);
