@@ -286,9 +286,9 @@ impl Engine {
     /// attempt that nobody answered.
     pub(crate) fn next_attempt(&self, now: Instant, link: &Link, cause: ErrorCode) -> Option<Instant> {
         use ErrorCode::{ConnectTimeout, ConnectionLost, KeepAliveTimeout};
-        if self.dialling.probe.is_some()
-            && matches!(cause, KeepAliveTimeout | ConnectTimeout | ConnectionLost)
-        {
+        let silence = cause == KeepAliveTimeout && !self.options.detect_within.is_zero();
+        let second = self.dialling.probe.is_some();
+        if silence || (second && matches!(cause, ConnectTimeout | ConnectionLost | KeepAliveTimeout)) {
             return Some(now);
         }
         let silent = link.phase == LinkPhase::Dialling && cause == ConnectTimeout;

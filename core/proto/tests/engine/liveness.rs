@@ -198,6 +198,25 @@ fn a_server_that_refuses_the_way_beside_the_link_is_not_asked_again_for_it() {
 }
 
 #[test]
+fn a_link_that_goes_silent_before_it_was_stable_is_tried_again_at_once() {
+    let mut bench = known();
+    bench.cut();
+    bench.link_up();
+    bench.receive(&CONNACK_PRESENT);
+    for _ in 0..2 {
+        bench.command(Command::NetworkChanged);
+        bench.sent();
+        bench.pass(500 * MS);
+        let probe = bench.probe.unwrap();
+        bench.give(Input::LinkDown(probe, ErrorCode::ConnectFailed.into()));
+        bench.pass(500 * MS);
+        assert_eq!(bench.engine.state(), State::Connecting);
+        bench.link_up();
+        bench.receive(&CONNACK_PRESENT);
+    }
+}
+
+#[test]
 fn a_refusal_by_the_server_is_not_overtaken_by_the_way_beside_the_link() {
     let mut bench = connected_with(Options { protocol_version: Version::V5, ..watching() });
     bench.command(Command::NetworkChanged);
