@@ -16,6 +16,7 @@ mod liveness;
 mod options;
 mod receive;
 mod reconnect;
+mod rhythm;
 mod session;
 mod stats;
 mod text;

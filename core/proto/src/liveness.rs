@@ -16,26 +16,18 @@
 use std::time::Duration;
 
 use crate::options::Options;
+use crate::rhythm::{Rhythm, RoundTrips};
 use crate::time::Instant;
 
 /// Least time for an answer: what TCP allows itself at least before it sends again.
 const ANSWER_FLOOR: Duration = Duration::from_millis(200);
 /// The same while too little is known of the link (RFC 6298, 2.1).
 const ANSWER_UNKNOWN: Duration = Duration::from_secs(1);
-/// Measured round trips from which on their timeout can be believed.
-const TRIPS_KNOWN: u32 = 8;
 /// A regular PINGREQ has time: its answer may take this share of `detect_within`, so that a server that pauses for a
 /// moment does not lose all its idle clients.
 const BUDGET_SHARE: u32 = 10;
 /// TCP has just sent again; before it does so the next time, what stands behind cannot arrive.
 const RETRANSMISSION: Duration = Duration::from_millis(400);
-/// The rhythm of a stream is learned by windows of this length.
-const WINDOW: Duration = Duration::from_secs(1);
-/// Arrivals in a window that make a stream of them, and the longest gap that a rhythm can have.
-const WINDOW_ARRIVALS: u32 = 4;
-const LONGEST_GAP: Duration = Duration::from_millis(500);
-/// However even a stream is, a silence below this means nothing.
-const SILENCE_FLOOR: Duration = Duration::from_millis(150);
 /// After what is sent TCP is looked at this often until it is acknowledged: its own timeout is 200 ms at least.
 const LOOK: Duration = Duration::from_millis(250);
 /// A timer that is later than this was held up, and so may what it waits for have been.
@@ -319,81 +311,6 @@ impl Pulse {
     }
 }
 
-/// Measured round trips: smoothed, their variation, and the longest of them, which is forgotten slowly.
-#[derive(Debug, Default)]
-struct RoundTrips {
-    count: u32,
-    smoothed: Duration,
-    variation: Duration,
-    longest: Duration,
-}
-
-impl RoundTrips {
-    /// What holds until the first is measured. A server may have more to do for a CONNECT than for a PINGREQ.
-    fn guessed(&mut self, trip: Duration) {
-        (self.smoothed, self.variation, self.longest) = (trip, trip / 2, trip);
-    }
-
-    fn measured(&mut self, trip: Duration) {
-        self.count = self.count.saturating_add(1);
-        if self.count == 1 {
-            return self.guessed(trip);
-        }
-        let error = self.smoothed.max(trip).saturating_sub(self.smoothed.min(trip));
-        self.variation = self.variation * 3 / 4 + error / 4;
-        self.smoothed = self.smoothed * 7 / 8 + trip / 8;
-        let forgotten = self.longest.saturating_sub(self.smoothed) / 16;
-        self.longest = trip.max(self.longest.saturating_sub(forgotten));
-    }
-
-    /// RFC 6298, and twice the longest that is remembered: variations of few samples are often too small.
-    fn timeout(&self) -> Duration {
-        (self.smoothed + self.variation * 4).max(self.longest * 2)
-    }
-
-    fn are_known(&self) -> bool {
-        self.count >= TRIPS_KNOWN
-    }
-}
-
-/// The rhythm of what arrives: the longest gap of a busy stream, window by window, forgotten slowly.
-#[derive(Debug, Default)]
-struct Rhythm {
-    /// When the present window began.
-    began: Option<Instant>,
-    arrivals: u32,
-    longest: Duration,
-    /// The longest gap of the windows before; `None` where there was no stream.
-    before: Option<Duration>,
-}
-
-impl Rhythm {
-    fn arrived(&mut self, now: Instant, gap: Duration) {
-        let Some(began) = self.began else {
-            self.began = Some(now);
-            return;
-        };
-        self.arrivals += 1;
-        self.longest = self.longest.max(gap);
-        if now.since(began) < WINDOW {
-            return;
-        }
-        let is_stream = self.arrivals >= WINDOW_ARRIVALS && self.longest <= LONGEST_GAP;
-        self.before = is_stream.then(|| self.longest.max(self.before.unwrap_or_default() * 7 / 8));
-        (self.began, self.arrivals, self.longest) = (Some(now), 0, Duration::ZERO);
-    }
-
-    /// The longest gap that is remembered; zero without a stream.
-    fn gap(&self) -> Duration {
-        self.before.map_or(Duration::ZERO, |before| before.max(self.longest).min(LONGEST_GAP))
-    }
-
-    /// How long the stream may be silent; `None` without a stream.
-    fn patience(&self) -> Option<Duration> {
-        self.before.map(|_| SILENCE_FLOOR.max(self.gap() * 2))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -444,17 +361,6 @@ mod tests {
         pulse.answered(now + 160 * MS);
         let next = pulse.ping_due(&Options::default(), false);
         assert_eq!(next, Some((now + 4_160 * MS, Sign::Idle)));
-    }
-
-    #[test]
-    fn the_timeout_follows_the_round_trips() {
-        let mut trips = RoundTrips::default();
-        (0..20).for_each(|_| trips.measured(100 * MS));
-        assert_eq!(trips.timeout(), 200 * MS);
-        trips.measured(600 * MS);
-        assert_eq!(trips.timeout(), 1_200 * MS);
-        (0..100).for_each(|_| trips.measured(100 * MS));
-        assert!(trips.timeout() < 220 * MS, "{:?}", trips.timeout());
     }
 
     #[test]
