@@ -94,9 +94,16 @@ impl Client {
         }
     }
 
-    /// Skips the wait before the next attempt.
+    /// Skips the wait before the next attempt, whatever it is for. No effect without one.
     pub fn reconnect_now(&self) -> Result<(), Error> {
         self.shared.send(Command::ReconnectNow)
+    }
+
+    /// Says that the network has changed, for programs that know it (a new link, address or route; a modem that is
+    /// online; a resume). A wait for the way to the server ends within 100 ms, as if the outage had just begun; a wait
+    /// that a busy or refusing server asked for goes on. A connection that stands is asked at once whether it lives.
+    pub fn network_changed(&self) -> Result<(), Error> {
+        self.shared.send(Command::NetworkChanged)
     }
 
     /// Uses these options from the next connection on. `receive_buffer` and the backlog's bounds apply at once.

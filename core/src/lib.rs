@@ -1,5 +1,6 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
+mod budget;
 mod client;
 mod disk;
 mod dispatch;
@@ -17,9 +18,10 @@ pub use dispatch::{Batch, Handler, Turn};
 pub use pool::{Pool, Worker};
 pub use remqtt_proto as proto;
 pub use remqtt_proto::{
-    ByteString, Bytes, Connected, Delivery, Disconnected, Error, ErrorCode, Event, Mark, Message, Next,
-    Options, Outage, Outcome, Properties, PropertyId, PropertyValue, Publish, QoS, Reason, Secret,
-    SessionState, State, Stats, Subscription, Ticket, TlsVersion, Version, Who, Will,
+    ByteString, Bytes, Connected, Delivery, Disconnected, Error, ErrorCode, Event, Failure, Gap, Mark,
+    Message, Next, Options, Outage, Outcome, Properties, PropertyId, PropertyValue, Publish, QoS,
+    Quarantined, Reason, Secret, SessionState, Signal, State, Stats, Subscription, Ticket, TlsVersion,
+    Version, Who, Will,
 };
 pub use runtime::{after_fork_in_child, generation, now, wind_down};
 #[cfg(fuzzing)]

@@ -96,6 +96,25 @@ pub(crate) unsafe fn by_mut<'a, T>(ptr: *mut T, name: &str) -> Result<&'a mut T,
     unsafe { ptr.as_mut() }.ok_or_else(|| invalid(format!("{name} is NULL")))
 }
 
+/// Copies a text, cut to the buffer with its NUL, and gives the length of the whole.
+///
+/// # Safety
+/// If `buffer` is not NULL, `capacity` bytes can be written there.
+pub(crate) unsafe fn copy_text(text: &str, buffer: *mut c_char, capacity: usize) -> usize {
+    if !buffer.is_null() && capacity > 0 {
+        let mut length = text.len().min(capacity - 1);
+        while !text.is_char_boundary(length) {
+            length -= 1;
+        }
+        // SAFETY: the caller gives `capacity` writable bytes; `length` and the NUL fit, and texts do not overlap.
+        unsafe {
+            std::ptr::copy_nonoverlapping(text.as_ptr(), buffer.cast(), length);
+            buffer.add(length).write(0);
+        }
+    }
+    text.len()
+}
+
 /// Writes a result where the caller wants one.
 ///
 /// # Safety

@@ -10,6 +10,7 @@ use crate::boundary::{boundary, status};
 use crate::callbacks::{
     remqtt_drop_fn, remqtt_message_fn, remqtt_recovered_fn, remqtt_state_fn, remqtt_store_fn, Callback,
 };
+use crate::incidents::{remqtt_gap_fn, remqtt_quarantined_fn};
 use crate::props::{self, remqtt_props};
 use crate::status::remqtt_status;
 
@@ -29,6 +30,8 @@ pub(crate) struct Callbacks {
     pub(crate) message: Option<Arc<Callback<remqtt_message_fn>>>,
     pub(crate) recovered: Option<Arc<Callback<remqtt_recovered_fn>>>,
     pub(crate) store: Option<Arc<Callback<remqtt_store_fn>>>,
+    pub(crate) quarantined: Option<Arc<Callback<remqtt_quarantined_fn>>>,
+    pub(crate) gap: Option<Arc<Callback<remqtt_gap_fn>>>,
 }
 
 /// Changes a config.
@@ -120,18 +123,20 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     alive and `ping_timeout` count.
 ///   connect_timeout: milliseconds, 1 to 3600000; default 5000
 ///     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
-///   reconnect_min_delay: milliseconds, 0 to 86400000; default 100
+///   reconnect_min_delay: milliseconds, 0 to 86400000; default 50
 ///     Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable
-///     connection is lost is always made at once. Default 100: a restarting server is back within a few
-///     of them.
-///   reconnect_max_delay: milliseconds, 0 to 86400000; default 30000
-///     Largest delay between attempts, in milliseconds; each is drawn between the smallest delay and a
-///     bound that doubles up to this. While the port is refused or the name does not resolve, that
-///     bound also stays within a tenth of the outage so far, or a second. Default 30000.
-///   refused_min_delay: milliseconds, 0 to 86400000; default 10000
+///     connection is lost is always made at once. Default 50: a server that restarts is missed by no
+///     more.
+///   reconnect_max_delay: milliseconds, 0 to 86400000; default 120000
+///     Largest delay between attempts, in milliseconds, except after refusals. Against a busy server
+///     each is drawn between the smallest delay and a bound that doubles up to this; while nobody is
+///     there (the port is refused, the name does not resolve) it is a share of the outage so far, and
+///     32 seconds at most. Default 120000: a server that stays busy for minutes needs that much peace.
+///   refused_min_delay: milliseconds, 0 to 86400000; default 30000
 ///     Smallest delay after a refusal that is unlikely to pass by itself (credentials, client
-///     identifier, taken over), in milliseconds. Default 10000: a wrong password must not hammer the
-///     server.
+///     identifier, certificate, taken over again and again), in milliseconds; the first time that
+///     another client takes the session over, a third of it. Default 30000: at most two attempts a
+///     minute, because a wrong password must not hammer the server.
 ///   stable_after: milliseconds, 0 to 86400000; default 5000
 ///     How long a connection must last, in milliseconds, before its loss starts the schedule anew.
 ///     Default 5000: a link that flaps faster keeps its backoff.
@@ -183,6 +188,16 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     of QoS 1 and 2 and their phases, identifiers of received QoS 2 messages, wanted subscriptions,
 ///     the client identifier. One client uses it at a time; the directory is made if it is missing.
 ///     Empty (default): the session lives in memory.
+///   quarantine_after: integer, 0 to 65535; default 3
+///     A message that stands at the end of so many connections in a row is taken out of the traffic,
+///     with an event, so that the others can pass. 0: never. Default 3: two may be chance.
+///   sequence_property: text; default empty
+///     Name of an MQTT 5 user property in which the publisher counts the messages of a topic, in
+///     decimal: what is missing is told. One publisher and one QoS for each topic, no shared
+///     subscription. Default empty: none.
+///   sequence_in_payload: boolean; default false
+///     Where `sequence_property` is empty: every payload begins with the number of the message in its
+///     topic, in decimal. What is missing is told. Default off.
 ///   manual_ack: boolean; default false
 ///     Acknowledge received messages by call instead of when the message callback returns. Default off.
 ///   reconnect: boolean; default true

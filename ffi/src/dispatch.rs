@@ -14,6 +14,7 @@ use crate::boundary::{boundary, status};
 use crate::callbacks::*;
 use crate::client::{client, remqtt_client, this_thread};
 use crate::config::Callbacks;
+use crate::incidents;
 use crate::lifecycle::milliseconds;
 use crate::message;
 use crate::props;
@@ -72,6 +73,8 @@ fn run(client: &remqtt_client, batch: &mut Batch<'_>, most: usize) -> usize {
                 }
                 Event::Completed(ticket, outcome) => complete(client, ticket, outcome),
                 Event::Recovered(outage) => recovered(client, &callbacks, &outage),
+                Event::Quarantined(what) => incidents::quarantined(client, &callbacks, &what),
+                Event::Gap(gap) => incidents::gap(client, &callbacks, &gap),
                 Event::Store(trouble) => stored(client, &callbacks, trouble.as_ref()),
                 event => changed(client, &callbacks, &event),
             }

@@ -6,8 +6,9 @@ use std::mem::{offset_of, size_of};
 
 use crate::arguments::{remqtt_bytes, remqtt_str};
 use crate::callbacks::{remqtt_result, remqtt_state_event};
+use crate::incidents::{remqtt_gap, remqtt_quarantined};
 use crate::operations::{remqtt_publish_options, remqtt_subscription};
-use crate::report::{remqtt_outage, remqtt_stats};
+use crate::report::{remqtt_failure, remqtt_outage, remqtt_stats};
 
 macro_rules! layouts {
     ($($name:ident { $($field:ident)* })*) => {{
@@ -52,9 +53,16 @@ fn the_layout_is_the_committed_one() {
         remqtt_stats {
             size connect_attempts connections outages sessions_lost sent_bytes received_bytes sent_publishes
             resent received_messages duplicates_suppressed published failed tolerated backlog_messages
-            backlog_bytes inflight unacknowledged subscriptions probes
+            backlog_bytes inflight unacknowledged subscriptions downtime_ms quarantined gaps missing_messages
+            probes
         }
-        remqtt_outage { size number resent cause attempts session_kept reserved marks_ns }
+        remqtt_failure { after_ns cause server }
+        remqtt_outage {
+            size number resent cause attempts session_kept signal gap_suspected reserved marks_ns received_before
+            received_after missing failure_count failures
+        }
+        remqtt_quarantined { size token packet_identifier qos readable reserved topic payload }
+        remqtt_gap { size topic expected got missing }
     };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/c/layout.h");
     if std::env::var_os("REMQTT_WRITE").is_some() {

@@ -147,12 +147,22 @@ pub unsafe extern "C" fn remqtt_client_state(c: *const remqtt_client) -> i32 {
     boundary(|_| REMQTT_STATE_CLOSED, || Ok(unsafe { client(c) }?.core.state() as i32))
 }
 
-/// Skips the wait before the next attempt, for programs that know that the network is back.
+/// Skips the wait before the next attempt, whatever it is for. No effect while there is none. Any thread.
 /// REMQTT_E_CLOSED.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_client_reconnect_now(c: *mut remqtt_client) -> remqtt_status {
     // SAFETY: the header's rule for clients.
     status(|| unsafe { client(c) }?.core.reconnect_now())
+}
+
+/// Says that the network has changed, for programs that know it: a new link, address or route. A wait for the way to
+/// the server ends within 100 ms; a wait that a busy or refusing server asked for goes on (remqtt_client_reconnect_now
+/// ends that too). A connection that stands is asked at once whether it lives. Any thread.
+/// REMQTT_E_CLOSED.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_client_network_changed(c: *mut remqtt_client) -> remqtt_status {
+    // SAFETY: the header's rule for clients.
+    status(|| unsafe { client(c) }?.core.network_changed())
 }
 
 /// Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must

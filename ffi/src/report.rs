@@ -53,6 +53,14 @@ pub struct remqtt_stats {
     pub unacknowledged: u64,
     /// Gauge: wanted subscriptions.
     pub subscriptions: u64,
+    /// Milliseconds without a connection, in all outages that are over: from the detection to the CONNACK.
+    pub downtime_ms: u64,
+    /// Messages that were taken out of the traffic because they ended one connection after the other.
+    pub quarantined: u64,
+    /// Gaps in the sequences that the options follow.
+    pub gaps: u64,
+    /// Messages that are missing there.
+    pub missing_messages: u64,
     /// Times that a second way to the server was opened beside a link that seemed dead.
     pub probes: u64,
 }
@@ -79,6 +87,10 @@ impl From<&Stats> for remqtt_stats {
             inflight: stats.inflight,
             unacknowledged: stats.unacknowledged,
             subscriptions: stats.subscriptions,
+            downtime_ms: stats.downtime_ms,
+            quarantined: stats.quarantined,
+            gaps: stats.gaps,
+            missing_messages: stats.missing_messages,
             probes: stats.probes,
         }
     }
@@ -105,6 +117,30 @@ pub const REMQTT_MARK_FIRST_MESSAGE: usize = 7;
 /// What waited when the link came back was sent and acknowledged.
 pub const REMQTT_MARK_DRAINED: usize = 8;
 
+/// What showed that a connection was lost: its end, closed or reset.
+pub const REMQTT_SIGNAL_END: u8 = 0;
+/// What showed that a connection was lost: nothing came any more.
+pub const REMQTT_SIGNAL_SILENCE: u8 = 1;
+/// What showed that a connection was lost: the server said so in a DISCONNECT.
+pub const REMQTT_SIGNAL_WORD: u8 = 2;
+/// What showed that a connection was lost: the server broke the protocol, and we ended it.
+pub const REMQTT_SIGNAL_VIOLATION: u8 = 3;
+
+/// Failed attempts that an outage remembers.
+pub const REMQTT_FAILURE_SLOTS: usize = 16;
+
+/// A failed attempt of an outage.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct remqtt_failure {
+    /// When: nanoseconds since REMQTT_MARK_DETECTED.
+    pub after_ns: i64,
+    /// Why.
+    pub cause: remqtt_status,
+    /// The server that was tried, in the order of remqtt_config_add_server, from 0.
+    pub server: u32,
+}
+
 /// One outage, from the connection's loss until everything is as before. Start from REMQTT_OUTAGE_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -121,11 +157,25 @@ pub struct remqtt_outage {
     pub attempts: u32,
     /// 1 if the server had kept the session.
     pub session_kept: u8,
+    /// What showed that the connection was lost: REMQTT_SIGNAL_...
+    pub signal: u8,
+    /// 1 if messages for this client may be lost: some are known to be missing, or the session was lost.
+    pub gap_suspected: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 5],
     /// When each mark was reached: nanoseconds since REMQTT_MARK_LOST, -1 while it is not. The index is
     /// REMQTT_MARK_...
     pub marks_ns: [i64; REMQTT_MARK_SLOTS],
+    /// Messages that came on the connection that was lost.
+    pub received_before: u64,
+    /// Messages that came from the new connection until the record was closed.
+    pub received_after: u64,
+    /// Messages that never came, as far as sequences tell.
+    pub missing: u64,
+    /// How many of `failures` are filled in.
+    pub failure_count: u64,
+    /// The attempts that failed: the first fifteen, and the last.
+    pub failures: [remqtt_failure; REMQTT_FAILURE_SLOTS],
 }
 
 // SAFETY: `repr(C)`, size first, integers only.
@@ -143,6 +193,14 @@ impl From<&Outage> for remqtt_outage {
         for (mark, after) in outage.marks() {
             marks_ns[mark as usize] = i64::try_from(after.as_nanos()).unwrap_or(i64::MAX);
         }
+        let mut failures = [remqtt_failure { after_ns: 0, cause: 0, server: 0 }; REMQTT_FAILURE_SLOTS];
+        for (slot, failure) in failures.iter_mut().zip(&outage.failures) {
+            *slot = remqtt_failure {
+                after_ns: i64::try_from(failure.after.as_nanos()).unwrap_or(i64::MAX),
+                cause: failure.code as remqtt_status,
+                server: u32::try_from(failure.server).unwrap_or(u32::MAX),
+            };
+        }
         remqtt_outage {
             size: size_of::<remqtt_outage>(),
             number: outage.number,
@@ -150,8 +208,15 @@ impl From<&Outage> for remqtt_outage {
             cause: outage.cause.code as remqtt_status,
             attempts: outage.attempts,
             session_kept: outage.session_kept.into(),
-            reserved: [0; 7],
+            signal: outage.signal as u8,
+            gap_suspected: outage.gap_suspected().into(),
+            reserved: [0; 5],
             marks_ns,
+            received_before: outage.received_before,
+            received_after: outage.received_after,
+            missing: outage.missing,
+            failure_count: outage.failures.len().min(REMQTT_FAILURE_SLOTS) as u64,
+            failures,
         }
     }
 }
@@ -231,6 +296,8 @@ pub unsafe extern "C" fn remqtt_client_outage(
 
 #[cfg(test)]
 mod tests {
+    use remqtt_core::Signal;
+
     use super::*;
 
     #[test]
@@ -240,6 +307,13 @@ mod tests {
         let fields: Vec<&str> =
             body.lines().filter_map(|l| l.trim().strip_prefix("pub ")?.strip_suffix(": u64,")).collect();
         assert_eq!(fields, Stats::TABLE.iter().map(|row| row.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_signal_constants_are_the_table_of_core() {
+        let constants =
+            [REMQTT_SIGNAL_END, REMQTT_SIGNAL_SILENCE, REMQTT_SIGNAL_WORD, REMQTT_SIGNAL_VIOLATION];
+        assert_eq!(constants.to_vec(), Signal::TABLE.iter().map(|&signal| signal as u8).collect::<Vec<_>>());
     }
 
     #[test]

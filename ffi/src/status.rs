@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use remqtt_core::{ErrorCode, Next, Who};
 
+use crate::arguments::copy_text;
 use crate::boundary::{boundary, last_error};
 
 /// What a call says: REMQTT_OK or one of the negative REMQTT_E_... codes. The numbers are frozen; later versions
@@ -12,7 +13,7 @@ use crate::boundary::{boundary, last_error};
 pub type remqtt_status = i32;
 
 /// Grows by one with each function, field or constant that is added to the header.
-pub const REMQTT_ABI_VERSION: u32 = 14;
+pub const REMQTT_ABI_VERSION: u32 = 49;
 
 /// The call did what it says.
 pub const REMQTT_OK: remqtt_status = 0;
@@ -87,6 +88,8 @@ pub const REMQTT_E_SERVER_DISCONNECTED: remqtt_status = -41;
 pub const REMQTT_E_SESSION_TAKEN_OVER: remqtt_status = -42;
 /// The server answered a publish, subscribe or unsubscribe with a failure.
 pub const REMQTT_E_REJECTED: remqtt_status = -43;
+/// The publish stood at the end of three connections in a row and was taken out, so that the others can pass.
+pub const REMQTT_E_QUARANTINED: remqtt_status = -44;
 /// The store cannot be written: full, read-only, an error of the disk. It is tried again until it can.
 pub const REMQTT_E_STORE_FAILED: remqtt_status = -50;
 /// Another process, or another client of this one, uses the store.
@@ -176,18 +179,8 @@ pub unsafe extern "C" fn remqtt_last_error(buffer: *mut c_char, capacity: usize)
         |_| 0,
         || {
             let text = last_error(|error| error.map(ToString::to_string)).flatten().unwrap_or_default();
-            if !buffer.is_null() && capacity > 0 {
-                let mut length = text.len().min(capacity - 1);
-                while !text.is_char_boundary(length) {
-                    length -= 1;
-                }
-                // SAFETY: the caller gives `capacity` writable bytes; `length` and the NUL fit, and texts do not overlap.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(text.as_ptr(), buffer.cast(), length);
-                    buffer.add(length).write(0);
-                }
-            }
-            Ok(text.len())
+            // SAFETY: the header's rule for buffers.
+            Ok(unsafe { copy_text(&text, buffer, capacity) })
         },
     )
 }

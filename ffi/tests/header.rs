@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// Their order is the order of the header.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "status",
     "arguments",
     "props",
@@ -18,6 +18,7 @@ const SOURCES: [&str; 11] = [
     "lifecycle",
     "operations",
     "report",
+    "incidents",
     "message",
 ];
 const LAST: [&str; 1] = ["dispatch"];

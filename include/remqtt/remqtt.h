@@ -57,7 +57,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 14
+#define REMQTT_ABI_VERSION 48
 
 /**
  * Kind of a property's value: no such property.
@@ -188,6 +188,31 @@
  * What waited when the link came back was sent and acknowledged.
  */
 #define REMQTT_MARK_DRAINED 8
+
+/**
+ * What showed that a connection was lost: its end, closed or reset.
+ */
+#define REMQTT_SIGNAL_END 0
+
+/**
+ * What showed that a connection was lost: nothing came any more.
+ */
+#define REMQTT_SIGNAL_SILENCE 1
+
+/**
+ * What showed that a connection was lost: the server said so in a DISCONNECT.
+ */
+#define REMQTT_SIGNAL_WORD 2
+
+/**
+ * What showed that a connection was lost: the server broke the protocol, and we ended it.
+ */
+#define REMQTT_SIGNAL_VIOLATION 3
+
+/**
+ * Failed attempts that an outage remembers.
+ */
+#define REMQTT_FAILURE_SLOTS 16
 
 /**
  * Bits of remqtt_message_flags that hold the QoS.
@@ -367,6 +392,24 @@ typedef void (*remqtt_drop_fn)(void *user);
 typedef int32_t (*remqtt_message_fn)(void *user, remqtt_client *client, const remqtt_message *message);
 
 /**
+ * A failed attempt of an outage.
+ */
+typedef struct {
+    /**
+     * When: nanoseconds since REMQTT_MARK_DETECTED.
+     */
+    int64_t after_ns;
+    /**
+     * Why.
+     */
+    remqtt_status cause;
+    /**
+     * The server that was tried, in the order of remqtt_config_add_server, from 0.
+     */
+    uint32_t server;
+} remqtt_failure;
+
+/**
  * One outage, from the connection's loss until everything is as before. Start from REMQTT_OUTAGE_INIT.
  */
 typedef struct {
@@ -395,14 +438,42 @@ typedef struct {
      */
     uint8_t session_kept;
     /**
+     * What showed that the connection was lost: REMQTT_SIGNAL_...
+     */
+    uint8_t signal;
+    /**
+     * 1 if messages for this client may be lost: some are known to be missing, or the session was lost.
+     */
+    uint8_t gap_suspected;
+    /**
      * Zero.
      */
-    uint8_t reserved[7];
+    uint8_t reserved[5];
     /**
      * When each mark was reached: nanoseconds since REMQTT_MARK_LOST, -1 while it is not. The index is
      * REMQTT_MARK_...
      */
     int64_t marks_ns[REMQTT_MARK_SLOTS];
+    /**
+     * Messages that came on the connection that was lost.
+     */
+    uint64_t received_before;
+    /**
+     * Messages that came from the new connection until the record was closed.
+     */
+    uint64_t received_after;
+    /**
+     * Messages that never came, as far as sequences tell.
+     */
+    uint64_t missing;
+    /**
+     * How many of `failures` are filled in.
+     */
+    uint64_t failure_count;
+    /**
+     * The attempts that failed: the first fifteen, and the last.
+     */
+    remqtt_failure failures[REMQTT_FAILURE_SLOTS];
 } remqtt_outage;
 
 /**
@@ -628,10 +699,100 @@ typedef struct {
      */
     uint64_t subscriptions;
     /**
-     * Times that a second way to the server was opened beside a link that seemed dead.
+     * Milliseconds without a connection, in all outages that are over: from the detection to the CONNACK.
      */
-    uint64_t probes;
+    uint64_t downtime_ms;
+    /**
+     * Messages that were taken out of the traffic because they ended one connection after the other.
+     */
+    uint64_t quarantined;
+    /**
+     * Gaps in the sequences that the options follow.
+     */
+    uint64_t gaps;
+    /**
+     * Messages that are missing there.
+     */
+    uint64_t missing_messages;
 } remqtt_stats;
+
+/**
+ * A message that was taken out of the traffic because one connection after the other ended with it (option
+ * "quarantine_after"). One of ours also completes with REMQTT_E_QUARANTINED; one of the server's is acknowledged and
+ * comes no more.
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * The publish of ours that it is; 0: the server sent it.
+     */
+    remqtt_token token;
+    /**
+     * The identifier under which the server sent it; 0 for one of ours.
+     */
+    uint16_t packet_identifier;
+    /**
+     * 0, 1 or 2.
+     */
+    uint8_t qos;
+    /**
+     * 1: topic and payload are those of the message. 0: it cannot be read; the topic is empty, and the payload is the
+     * packet, or its beginning if it is larger than the client accepts.
+     */
+    uint8_t readable;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[4];
+    /**
+     * Its topic.
+     */
+    remqtt_str topic;
+    /**
+     * Its payload.
+     */
+    remqtt_bytes payload;
+} remqtt_quarantined;
+
+/**
+ * Called when a message is quarantined. `what` and everything it points to live until the function returns.
+ */
+typedef void (*remqtt_quarantined_fn)(void *user, remqtt_client *client, const remqtt_quarantined *what);
+
+/**
+ * Messages of a topic that never came (options "sequence_property", "sequence_in_payload").
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * The topic.
+     */
+    remqtt_str topic;
+    /**
+     * The number that should have come.
+     */
+    uint64_t expected;
+    /**
+     * The one that came; its message follows.
+     */
+    uint64_t got;
+    /**
+     * How many messages are missing.
+     */
+    uint64_t missing;
+} remqtt_gap;
+
+/**
+ * Called when messages of a topic are missing, before the message that shows it. `gap` lives until the function
+ * returns.
+ */
+typedef void (*remqtt_gap_fn)(void *user, remqtt_client *client, const remqtt_gap *gap);
 
 /**
  * The call did what it says.
@@ -815,6 +976,11 @@ typedef struct {
 #define REMQTT_E_REJECTED -43
 
 /**
+ * The publish stood at the end of three connections in a row and was taken out, so that the others can pass.
+ */
+#define REMQTT_E_QUARANTINED -44
+
+/**
  * The store cannot be written: full, read-only, an error of the disk. It is tried again until it can.
  */
 #define REMQTT_E_STORE_FAILED -50
@@ -984,30 +1150,24 @@ void remqtt_config_free(remqtt_config *config);
  *     application that has stopped looking. The server takes it for dead after 1.5 keep alives and
  *     publishes its will. Default on.
  *   ping_timeout: milliseconds, 1 to 3600000; default 5000
- *     How long a PINGREQ may stay unanswered at most, in milliseconds, before the connection counts as
- *     lost; where `detect_within` is not 0 the time follows the round trips that were measured, from
- *     200 ms on. Default 5000: above any honest round trip, far below the 1.5 keep alives of the
- *     protocol.
- *   detect_within: milliseconds, 0 to 3600000; default 5000
- *     How soon a dead connection is to be noticed, in milliseconds, even when nothing is sent: PINGREQ
- *     goes out as often as that takes, and a busy stream that stops, bytes that TCP has to send again,
- *     a network that changed or a machine that slept are reasons to ask at once. Default 5000: about
- *     30 bytes a second on an idle connection, headers included. 500 is fast; 0 is frugal: only keep
- *     alive and `ping_timeout` count.
+ *     How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
+ *     Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
  *   connect_timeout: milliseconds, 1 to 3600000; default 5000
  *     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
- *   reconnect_min_delay: milliseconds, 0 to 86400000; default 100
+ *   reconnect_min_delay: milliseconds, 0 to 86400000; default 50
  *     Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable
- *     connection is lost is always made at once. Default 100: a restarting server is back within a few
- *     of them.
- *   reconnect_max_delay: milliseconds, 0 to 86400000; default 30000
- *     Largest delay between attempts, in milliseconds; each is drawn between the smallest delay and a
- *     bound that doubles up to this. While the port is refused or the name does not resolve, that
- *     bound also stays within a tenth of the outage so far, or a second. Default 30000.
- *   refused_min_delay: milliseconds, 0 to 86400000; default 10000
+ *     connection is lost is always made at once. Default 50: a server that restarts is missed by no
+ *     more.
+ *   reconnect_max_delay: milliseconds, 0 to 86400000; default 120000
+ *     Largest delay between attempts, in milliseconds, except after refusals. Against a busy server
+ *     each is drawn between the smallest delay and a bound that doubles up to this; while nobody is
+ *     there (the port is refused, the name does not resolve) it is a share of the outage so far, and
+ *     32 seconds at most. Default 120000: a server that stays busy for minutes needs that much peace.
+ *   refused_min_delay: milliseconds, 0 to 86400000; default 30000
  *     Smallest delay after a refusal that is unlikely to pass by itself (credentials, client
- *     identifier, taken over), in milliseconds. Default 10000: a wrong password must not hammer the
- *     server.
+ *     identifier, certificate, taken over again and again), in milliseconds; the first time that
+ *     another client takes the session over, a third of it. Default 30000: at most two attempts a
+ *     minute, because a wrong password must not hammer the server.
  *   stable_after: milliseconds, 0 to 86400000; default 5000
  *     How long a connection must last, in milliseconds, before its loss starts the schedule anew.
  *     Default 5000: a link that flaps faster keeps its backoff.
@@ -1059,6 +1219,16 @@ void remqtt_config_free(remqtt_config *config);
  *     of QoS 1 and 2 and their phases, identifiers of received QoS 2 messages, wanted subscriptions,
  *     the client identifier. One client uses it at a time; the directory is made if it is missing.
  *     Empty (default): the session lives in memory.
+ *   quarantine_after: integer, 0 to 65535; default 3
+ *     A message that stands at the end of so many connections in a row is taken out of the traffic,
+ *     with an event, so that the others can pass. 0: never. Default 3: two may be chance.
+ *   sequence_property: text; default empty
+ *     Name of an MQTT 5 user property in which the publisher counts the messages of a topic, in
+ *     decimal: what is missing is told. One publisher and one QoS for each topic, no shared
+ *     subscription. Default empty: none.
+ *   sequence_in_payload: boolean; default false
+ *     Where `sequence_property` is empty: every payload begins with the number of the message in its
+ *     topic, in decimal. What is missing is told. Default off.
  *   manual_ack: boolean; default false
  *     Acknowledge received messages by call instead of when the message callback returns. Default off.
  *   reconnect: boolean; default true
@@ -1304,10 +1474,18 @@ remqtt_status remqtt_client_wait_state(remqtt_client *c, int32_t wanted, uint32_
 int32_t remqtt_client_state(const remqtt_client *c);
 
 /**
- * Skips the wait before the next attempt, for programs that know that the network is back.
+ * Skips the wait before the next attempt, whatever it is for. No effect while there is none. Any thread.
  * REMQTT_E_CLOSED.
  */
 remqtt_status remqtt_client_reconnect_now(remqtt_client *c);
+
+/**
+ * Says that the network has changed, for programs that know it: a new link, address or route. A wait for the way to
+ * the server ends within 100 ms; a wait that a busy or refusing server asked for goes on (remqtt_client_reconnect_now
+ * ends that too). A connection that stands is asked at once whether it lives. Any thread.
+ * REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_network_changed(remqtt_client *c);
 
 /**
  * Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must
@@ -1421,6 +1599,35 @@ remqtt_status remqtt_client_outage(const remqtt_client *c,
                                    remqtt_outage *out);
 
 /**
+ * Sets the function for quarantined messages. A later call replaces the function; `drop` (may be NULL) runs when it is
+ * replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user` is not
+ * taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_quarantined(remqtt_config *config,
+                                           remqtt_quarantined_fn function,
+                                           void *user,
+                                           remqtt_drop_fn drop);
+
+/**
+ * Sets the function for gaps. A later call replaces the function; `drop` (may be NULL) runs when it is replaced or when
+ * the config and every client made from it are gone. NULL for `function` removes it, and `user` is not taken. On failure
+ * `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_gap(remqtt_config *config,
+                                   remqtt_gap_fn function,
+                                   void *user,
+                                   remqtt_drop_fn drop);
+
+/**
+ * The outage with this index (as for remqtt_client_outage) in one line of words, for a log: copied to `buffer`, cut to
+ * `capacity` with its NUL. Returns the length of the whole text without NUL; 0: NULL, or no such outage.
+ */
+size_t remqtt_client_outage_text(const remqtt_client *c,
+                                 size_t index,
+                                 char *buffer,
+                                 size_t capacity);
+
+/**
  * The topic; empty for NULL. Lives as long as the message.
  */
 remqtt_str remqtt_message_topic(const remqtt_message *message);
@@ -1511,7 +1718,7 @@ static inline remqtt_bytes remqtt_bytes_of(const void *data, size_t length)
 /** Initial values of the structs that begin with their size. */
 #define REMQTT_PUBLISH_OPTIONS_INIT { sizeof(remqtt_publish_options), 0, 0, {0}, NULL, NULL, NULL, NULL }
 #define REMQTT_SUBSCRIPTION_INIT { sizeof(remqtt_subscription), {NULL, 0}, 0, 0, 0, 0, {0} }
-#define REMQTT_STATS_INIT { sizeof(remqtt_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define REMQTT_OUTAGE_INIT { sizeof(remqtt_outage), 0, 0, 0, 0, 0, {0}, {0} }
+#define REMQTT_STATS_INIT { sizeof(remqtt_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define REMQTT_OUTAGE_INIT { sizeof(remqtt_outage), 0, 0, 0, 0, 0, 0, 0, {0}, {0}, 0, 0, 0, 0, {{0, 0, 0}} }
 
 #endif /* REMQTT_H */

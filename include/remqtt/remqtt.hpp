@@ -274,6 +274,7 @@ public:
         return detail::status(remqtt_client_wait(raw_, token, detail::ms(timeout)));
     }
     Status reconnect_now() const { return detail::status(remqtt_client_reconnect_now(raw_)); }
+    Status network_changed() const { return detail::status(remqtt_client_network_changed(raw_)); }
     int32_t state() const { return remqtt_client_state(raw_); }
 
     Result<remqtt_token> publish(std::string_view topic, std::string_view payload, const PublishOptions &how = {},
@@ -473,6 +474,22 @@ public:
             detail::guarded(0, [&] { return (*static_cast<F *>(user))(ClientView(client), *outage), 0; });
         };
         return add(remqtt_config_on_recovered, +call, std::move(handler));
+    }
+    /// `handler(ClientView, const remqtt_quarantined &)`
+    template <class F> Status on_quarantined(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, const remqtt_quarantined *what) {
+            detail::guarded(0, [&] { return (*static_cast<F *>(user))(ClientView(client), *what), 0; });
+        };
+        return add(remqtt_config_on_quarantined, +call, std::move(handler));
+    }
+    /// `handler(ClientView, const remqtt_gap &)`
+    template <class F> Status on_gap(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, const remqtt_gap *gap) {
+            detail::guarded(0, [&] { return (*static_cast<F *>(user))(ClientView(client), *gap), 0; });
+        };
+        return add(remqtt_config_on_gap, +call, std::move(handler));
     }
     /// `handler(ClientView, remqtt_status, std::string_view)`: the trouble of the store in words, or REMQTT_OK when it
     /// can be written again.

@@ -114,6 +114,8 @@ class Callbacks:
     _on_socket_register_write: Any = None
     _on_socket_unregister_write: Any = None
     _on_recovered: Any = None
+    _on_quarantined: Any = None
+    _on_gap: Any = None
     _on_store: Any = None
     _on_event: Any = None
 
@@ -171,7 +173,17 @@ class Callbacks:
     on_recovered = _attribute(
         "on_recovered",
         "on_recovered(client, userdata, outage): an outage is over and everything queued meanwhile was "
-        "sent and acknowledged. `outage` is a dict as in timeline(). Not in paho-mqtt.",
+        "sent and acknowledged. `outage` is a remqtt.reports.Outage. Not in paho-mqtt.",
+    )
+    on_quarantined = _attribute(
+        "on_quarantined",
+        "on_quarantined(client, userdata, what): a message ended one connection after the other and was taken "
+        "out, so that the others can pass. `what` is a remqtt.reports.Quarantined. Not in paho-mqtt.",
+    )
+    on_gap = _attribute(
+        "on_gap",
+        "on_gap(client, userdata, gap): messages of a topic never came, as the option sequence_property or "
+        "sequence_in_payload tells. `gap` is a remqtt.reports.Gap. Not in paho-mqtt.",
     )
     on_store = _attribute(
         "on_store",

@@ -153,6 +153,18 @@ class Connection(External):
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         return self._connect()
 
+    def reconnect_now(self) -> None:
+        """Skips the wait before the next attempt, whatever it is for. No effect while there is none."""
+        self._core.reconnect_now()
+
+    def network_changed(self) -> None:
+        """Says that the network has changed, for programs that know it: a new link, address or route.
+
+        A wait for the way to the server ends within 100 ms; a wait that a busy or refusing server asked for goes
+        on. A connection that stands is asked at once whether it lives.
+        """
+        self._core.network_changed()
+
     def disconnect(
         self, reasoncode: ReasonCode | None = None, properties: Properties | None = None
     ) -> MQTTErrorCode:
@@ -366,9 +378,10 @@ class Connection(External):
         self._core.start()
 
     def _leave_quietly(self) -> None:
-        """Ends the connection, or the attempts to make one, without a callback."""
+        """Ends the connection, or the attempts to make one, without a callback; also where it has ended already
+        and no callback has said so yet."""
+        self._muted = 1
         if self._core.state() not in (STOPPED, CLOSED):
-            self._muted = 1
             self._core.stop()
 
     def _failed_to_connect(self) -> Exception:

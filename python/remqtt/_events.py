@@ -16,6 +16,7 @@ from .matcher import MQTTMatcher
 from .packettypes import PacketTypes
 from .properties import of
 from .reasoncodes import ReasonCode, known
+from .reports import Gap, Outage, Quarantined
 
 LOGGING_LEVEL = {
     LogLevel.MQTT_LOG_DEBUG: logging.DEBUG,
@@ -260,14 +261,14 @@ class Events(Callbacks):
     def _disconnected_event(self, event: tuple[Any, ...]) -> None:
         _, error, was_connected, from_server, retry, _, pairs, fields = event
         self._greeted, self._heard = False, True
-        if error is None:
-            if self._muted:
+        if self._muted:
+            if error is None:
                 self._muted = 0
-            else:
-                self._loss, self._left = MQTTErrorCode.MQTT_ERR_NO_CONN, True
-                opened = self._opened
-                self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [], 0)
-                self._close_socket(opened)
+        elif error is None:
+            self._loss, self._left = MQTTErrorCode.MQTT_ERR_NO_CONN, True
+            opened = self._opened
+            self._call_on_disconnect(MQTTErrorCode.MQTT_ERR_SUCCESS, False, None, [], 0)
+            self._close_socket(opened)
         elif not was_connected and _reached_nobody(error):
             self._no_transport(error, retry is None)
         else:
@@ -401,7 +402,22 @@ class Events(Callbacks):
         return self._requests is not None and self._requests.pop(message_id(ticket), None) is not None
 
     def _recovered_event(self, event: tuple[Any, ...]) -> None:
-        self._call("on_recovered", event[1])
+        outage = Outage(**event[1])
+        self._log(LogLevel.MQTT_LOG_NOTICE, "%s", outage.text)
+        self._call("on_recovered", outage)
+
+    def _quarantined_event(self, event: tuple[Any, ...]) -> None:
+        _, ticket, identifier, topic, payload, qos, readable = event
+        mid = identifier if ticket is None else message_id(ticket)
+        what = Quarantined(ticket is not None, mid, topic, payload, qos, readable)
+        whose = "of ours" if what.outgoing else "of the server"
+        self._log(LogLevel.MQTT_LOG_ERR, "Message %d %s quarantined: it ends every connection", mid, whose)
+        self._call("on_quarantined", what)
+
+    def _gap_event(self, event: tuple[Any, ...]) -> None:
+        gap = Gap(*event[1:])
+        self._log(LogLevel.MQTT_LOG_WARNING, "%d messages of '%s' are missing", gap.missing, gap.topic)
+        self._call("on_gap", gap)
 
     def _store_event(self, event: tuple[Any, ...]) -> None:
         trouble = None if event[1] is None else event[1][-1]
@@ -428,6 +444,8 @@ _HANDLERS: dict[str, Callable[[Any, Any], None]] = {
     "unsubscribed": Events._unsubscribed_event,
     "failed": Events._failed_event,
     "recovered": Events._recovered_event,
+    "quarantined": Events._quarantined_event,
+    "gap": Events._gap_event,
     "store": Events._store_event,
     "stored": Events._stored_event,
     "text": Events._text_event,

@@ -46,6 +46,7 @@ from .matcher import MQTTMatcher
 from .packettypes import PacketTypes
 from .properties import Properties, of
 from .reasoncodes import ReasonCode, ReasonCodes
+from .reports import Outage
 from .subscribeoptions import SubscribeOptions
 
 try:
@@ -294,11 +295,9 @@ class Client(Settings):
         """The core's counters by name; help(remqtt.statistics) lists them. Not in paho-mqtt."""
         return self._core.stats()
 
-    def timeline(self) -> list[dict[str, Any]]:
-        """The last outages, oldest first: number, cause, attempts, session_kept, resent, and under `marks`
-        the
-        seconds from the last sign of life to each mark that was reached. Not in paho-mqtt."""
-        return self._core.timeline()
+    def timeline(self) -> list[Outage]:
+        """The last outages (at most 64), oldest first. Not in paho-mqtt."""
+        return [Outage(**outage) for outage in self._core.timeline()]
 
     def reinitialise(self, client_id: str = "", clean_session: bool = True, userdata: Any = None) -> None:
         """Becomes a new client with the same callback API version and protocol."""
@@ -386,7 +385,7 @@ Client.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY
-                if name == "options"
+                if name in ("persistence", "options")
                 else inspect.Parameter.POSITIONAL_OR_KEYWORD,
                 default=default,
             )

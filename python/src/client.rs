@@ -225,6 +225,11 @@ impl Core {
         self.client.reconnect_now().map_err(raise)
     }
 
+    /// The network has changed.
+    fn network_changed(&self) -> PyResult<()> {
+        self.client.network_changed().map_err(raise)
+    }
+
     /// 0 stopped, 1 connecting, 2 connected, 3 waiting for the next attempt, 4 closed (or another process's).
     fn state(&self) -> i32 {
         match self.generation == generation() {

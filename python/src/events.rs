@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use remqtt_core::{
-    Batch, ByteString, Client, Delivery, Event, Handler, Mark, Message, Outage, Outcome, SessionState, Ticket,
+    Batch, ByteString, Client, Delivery, Event, Failure, Handler, Mark, Message, Outage, Outcome,
+    SessionState, Ticket,
 };
 
 use crate::error::describe;
@@ -195,6 +196,14 @@ fn tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
         }
         Event::Completed(ticket, outcome) => completed(py, ticket, outcome),
         Event::Recovered(outage) => ("recovered", outage_dict(py, &outage)?).into_pyobject(py),
+        Event::Quarantined(what) => {
+            let publish = &what.publish;
+            let payload = PyBytes::new(py, &publish.payload);
+            let (topic, qos) = (&*publish.topic, publish.qos as u8);
+            ("quarantined", what.ticket, what.packet_identifier, topic, payload, qos, what.readable)
+                .into_pyobject(py)
+        }
+        Event::Gap(gap) => ("gap", &*gap.topic, gap.expected, gap.got).into_pyobject(py),
         Event::Store(trouble) => {
             let trouble = trouble.as_ref().map(|error| describe(py, error)).transpose()?;
             ("store", trouble).into_pyobject(py)
@@ -229,6 +238,14 @@ pub(crate) fn outage_dict<'py>(py: Python<'py>, outage: &Outage) -> PyResult<Bou
     dict.set_item("attempts", outage.attempts)?;
     dict.set_item("session_kept", outage.session_kept)?;
     dict.set_item("resent", outage.resent)?;
+    dict.set_item("signal", outage.signal.name())?;
+    dict.set_item("received_before", outage.received_before)?;
+    dict.set_item("received_after", outage.received_after)?;
+    dict.set_item("missing", outage.missing)?;
+    dict.set_item("gap_suspected", outage.gap_suspected())?;
+    let failed = |failure: &Failure| (failure.after.as_secs_f64(), failure.code.name(), failure.server);
+    dict.set_item("failures", outage.failures.iter().map(failed).collect::<Vec<_>>())?;
+    dict.set_item("text", outage.to_string())?;
     let marks = PyDict::new(py);
     for (mark, since) in outage.marks() {
         marks.set_item(mark.name(), since.as_secs_f64())?;

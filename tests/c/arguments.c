@@ -38,6 +38,8 @@ TEST(null_handles_of_config_and_props_are_refused)
     NULL_STATUS(remqtt_config_on_message(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_recovered(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_store(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_config_on_quarantined(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_config_on_gap(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_props_add_int(NULL, 2, 1));
     NULL_STATUS(remqtt_props_add_bytes(NULL, 3, no_bytes, no_bytes));
     NULL_STATUS(remqtt_props_get(NULL, 0, NULL, NULL, NULL, NULL));
@@ -51,6 +53,7 @@ TEST(null_handles_of_clients_are_refused)
     remqtt_subscription wish = REMQTT_SUBSCRIPTION_INIT;
     remqtt_stats stats = REMQTT_STATS_INIT;
     remqtt_outage outage = REMQTT_OUTAGE_INIT;
+    CHECK(remqtt_client_outage_text(NULL, 0, NULL, 0) == 0);
     remqtt_client *client = (remqtt_client *)&wish;
     uint64_t value;
     NULL_STATUS(remqtt_client_new(NULL, &client));
@@ -60,6 +63,7 @@ TEST(null_handles_of_clients_are_refused)
     NULL_STATUS(remqtt_client_close(NULL, 0));
     NULL_STATUS(remqtt_client_wait_state(NULL, 0, 0));
     NULL_STATUS(remqtt_client_reconnect_now(NULL));
+    NULL_STATUS(remqtt_client_network_changed(NULL));
     NULL_STATUS(remqtt_client_publish(NULL, remqtt_str_of("a"), no_bytes, NULL, NULL));
     NULL_STATUS(remqtt_client_subscribe(NULL, &wish, 1, NULL, NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_client_unsubscribe(NULL, &wish.filter, 1, NULL, NULL, NULL, NULL, NULL));
@@ -362,6 +366,7 @@ TEST(calls_after_close_say_so)
     CHECK_STATUS(remqtt_client_start(client), REMQTT_E_CLOSED);
     CHECK_STATUS(remqtt_client_stop(client, 0, NULL), REMQTT_E_CLOSED);
     CHECK_STATUS(remqtt_client_reconnect_now(client), REMQTT_E_CLOSED);
+    CHECK_STATUS(remqtt_client_network_changed(client), REMQTT_E_CLOSED);
     CHECK_STATUS(publish(client, "a", 1, 0), REMQTT_E_CLOSED);
     CHECK_STATUS(remqtt_client_subscribe(client, &wish, 1, NULL, NULL, NULL, NULL, NULL), REMQTT_E_CLOSED);
     CHECK_STATUS(remqtt_client_unsubscribe(client, &wish.filter, 1, NULL, NULL, NULL, NULL, NULL),

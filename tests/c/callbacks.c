@@ -246,6 +246,7 @@ static int32_t everything_in_message(struct scene *scene, const remqtt_message *
     remqtt_message_free((remqtt_message *)(uintptr_t)message); /* not ours: no effect */
     CHECK_OK(remqtt_client_start(client));
     CHECK_OK(remqtt_client_reconnect_now(client));
+    CHECK_OK(remqtt_client_network_changed(client));
     CHECK_OK(remqtt_client_stats(client, &stats));
     CHECK(remqtt_client_state(client) != REMQTT_STATE_CLOSED);
     CHECK(remqtt_client_outage_count(client) == 0);

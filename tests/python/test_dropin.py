@@ -89,8 +89,8 @@ def test_a_topic_alias_that_was_never_set_costs_one_connection_and_not_all(make:
     server = peer.accept()
     assert server.packet()[0] == 0x10
     server.send(CONNACK_5)
-    client.publish("a", "y", 0)
-    server.expect(b"\x30\x05\x00\x01a\x00y")
+    client.publish("a", "y", 1)
+    server.expect(b"\x32\x07\x00\x01a\x00\x02\x00y")
     with pytest.raises(RuntimeError, match="alias"):
         info.wait_for_publish(5)
 

@@ -436,6 +436,10 @@ static void operate(const char *verb, struct words *words, const remqtt_props *p
         refused("start", remqtt_client_start(client));
     } else if (!strcmp(verb, "stop")) {
         refused("stop", remqtt_client_stop(client, (uint8_t)(words->count ? number(w[0]) : 0), NULL));
+    } else if (!strcmp(verb, "reconnect_now")) {
+        refused("reconnect_now", remqtt_client_reconnect_now(client));
+    } else if (!strcmp(verb, "network_changed")) {
+        refused("network_changed", remqtt_client_network_changed(client));
     } else if (!strcmp(verb, "close") && inside) {
         begin_line("LACKS close_in_callback"); /* closing waits for the callbacks, so it is refused in one */
         end_line();

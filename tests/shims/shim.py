@@ -176,6 +176,12 @@ class Shim:
         # Not disconnect(): that gives what is still unsent a moment before it goes.
         self.client._core.stop(int(reason))
 
+    def do_reconnect_now(self) -> None:
+        self.client.reconnect_now()
+
+    def do_network_changed(self) -> None:
+        self.client.network_changed()
+
     def do_close(self) -> None:
         self.client._core.close(0.0)
 

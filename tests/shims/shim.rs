@@ -81,6 +81,8 @@ fn carry_out(client: &Client, shared: &Mutex<Shared>, command: &Command) {
             report("stop", client.stop(Reason { reason_code: *code, ..Reason::default() }));
         }
         Command::Close => client.close(),
+        Command::ReconnectNow => report("reconnect_now", client.reconnect_now()),
+        Command::NetworkChanged => report("network_changed", client.network_changed()),
         Command::Publish(name, publish) => report(name, client.publish_as(file(name), publish.clone())),
         Command::Subscribe(name, subscriptions, properties) => {
             report(name, client.subscribe_as(file(name), subscriptions.clone(), properties.clone()));

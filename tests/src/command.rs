@@ -26,6 +26,10 @@ pub enum Command {
     OnConnect(Box<Command>),
     /// `stop`: a reason code.
     Stop(u8),
+    /// `reconnect_now`
+    ReconnectNow,
+    /// `network_changed`
+    NetworkChanged,
     /// `close`
     Close,
     /// `quit`
@@ -101,6 +105,8 @@ fn parse(verb: &str, words: &[&str]) -> Option<Command> {
         ("on_connect", [verb, words @ ..]) => Command::OnConnect(Box::new(parse(verb, words)?)),
         ("stop", []) => Command::Stop(0),
         ("stop", [reason]) => Command::Stop(reason.parse().ok()?),
+        ("reconnect_now", []) => Command::ReconnectNow,
+        ("network_changed", []) => Command::NetworkChanged,
         ("close", []) => Command::Close,
         ("quit", []) => Command::Quit,
         _ => return None,

@@ -122,6 +122,8 @@ fn settings(random: &mut Random) -> Run {
         pick("detect_within", &["0", "500", "5000"]),
         pick("lost_session_publishes", &["resend", "resend", "fail"]),
         pick("lost_session_subscriptions", &["restore", "restore", "forget"]),
+        // Cuts by chance look like those of a poisoned message now and then.
+        pick("quarantine_after", &["0"]),
         pick("store", &["", "simulated"]),
     ];
     Run { variant: String::new(), level, session_kept: true, conforming: true, options, steps: Vec::new() }

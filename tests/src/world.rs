@@ -240,6 +240,8 @@ impl World {
                 remqtt_proto::Command::Stop(Reason { reason_code: code, ..Reason::default() })
             }
             Command::Close => remqtt_proto::Command::Close,
+            Command::ReconnectNow => remqtt_proto::Command::ReconnectNow,
+            Command::NetworkChanged => remqtt_proto::Command::NetworkChanged,
             Command::Publish(name, publish) => {
                 let ticket = self.ticket(&name);
                 if let Err(error) = Engine::check_publish(&self.options, &publish) {

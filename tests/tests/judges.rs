@@ -233,3 +233,16 @@ fn a_loss_and_a_double_are_seen_in_the_books() {
     model.received(&two(2));
     assert!(model.balance().is_err_and(|error| error.contains("delivered 2 times")));
 }
+
+#[test]
+fn a_publish_before_the_connack_is_seen_and_so_is_a_subscribe_that_repeats_retained_messages() {
+    let early = |digits: &str| {
+        let mut model = Model::new(5, true, &[], true);
+        model.link_up();
+        model.polled(&unhex("101000044d5154540500003c000003633132").expect("hexadecimal"))?;
+        model.polled(&unhex(digits).expect("hexadecimal"))
+    };
+    assert_eq!(early("8207000a0000016111"), Ok(()), "retain handling 1");
+    assert!(early("8207000a0000016101").is_err(), "retain handling 0");
+    assert!(early("300500016100 70".replace(' ', "").as_str()).is_err(), "PUBLISH");
+}

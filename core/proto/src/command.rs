@@ -31,10 +31,10 @@ pub enum Command {
     Stop(Reason),
     /// Give everything up: every operation that is not complete completes with `Closed`.
     Close,
-    /// Try to connect now if an attempt is only scheduled.
+    /// Try to connect now if an attempt is only scheduled, whatever the reason of the wait is.
     ReconnectNow,
-    /// A link, an address or a route of this machine has changed: ask for a sign of life, and try again now where nobody
-    /// answers.
+    /// The network has changed: a link came up, an address or a route is another one. A wait for the way to the server
+    /// ends within 100 ms, a wait for the server's sake does not; a connection that stands is asked whether it lives.
     NetworkChanged,
     /// Use these options from the next connection on.
     Reconfigure(Arc<Options>),

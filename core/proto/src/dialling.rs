@@ -51,6 +51,14 @@ pub(crate) struct Way {
     overtaken: bool,
 }
 
+impl Way {
+    /// It begins only after so long.
+    pub(crate) fn postpone(&mut self, wait: Duration) {
+        self.begun = self.begun + wait;
+        self.next = self.next.map(|next| next + wait);
+    }
+}
+
 /// What outlives single attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Dialling {
@@ -258,6 +266,7 @@ impl Engine {
 
     /// A link, an address or a route of this machine has changed. What seemed dead may live, and the other way round.
     pub(crate) fn network_changed(&mut self, now: Instant) {
+        self.reconnect.network_changed(now);
         self.ask(now, Sign::Network);
         let link = self.link.as_mut().map(|link| &mut link.way);
         for way in [link, self.dialling.probe.as_mut()].into_iter().flatten() {

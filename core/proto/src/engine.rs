@@ -21,7 +21,10 @@ use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
 use crate::liveness::{Sign, Transit};
 use crate::options::Options;
+use crate::pipeline::Memory;
+use crate::poison::Poison;
 use crate::reconnect::Reconnect;
+use crate::referral::Referral;
 use crate::session::{Admission, Phase, Session};
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -42,6 +45,9 @@ pub enum Input<'a> {
     Command(Command),
     /// The transport of this attempt is up.
     LinkUp(Attempt),
+    /// This attempt begins only after so long, because others of the process have to come first: its timeout counts
+    /// from then on.
+    Postponed(Attempt, Duration),
     /// Bytes arrived.
     Received(Attempt, &'a [u8]),
     /// Somebody has answered: TCP is up, and what lies above it (TLS, WebSocket, a proxy) follows. May be left out
@@ -69,7 +75,7 @@ pub enum Input<'a> {
 /// What the engine wants done outside.
 #[derive(Debug)]
 pub enum Output {
-    /// Connect to the endpoint with this index of `Options::servers`.
+    /// Connect to the server with this index: `Engine::server` knows its URL.
     Dial(Attempt, usize),
     /// The same, but only until somebody has answered; then say [`Input::Reached`] and wait for `Proceed` or `Hangup`.
     /// Another link may be up meanwhile.
@@ -114,6 +120,9 @@ pub struct Engine {
     pub(crate) link: Option<Link>,
     pub(crate) reconnect: Reconnect,
     pub(crate) dialling: Dialling,
+    pub(crate) poison: Poison,
+    pub(crate) referral: Referral,
+    pub(crate) memory: Memory,
     pub(crate) outputs: VecDeque<Output>,
     /// Last bytes of a link that is being hung up.
     pub(crate) farewell: BytesMut,
@@ -151,6 +160,9 @@ impl Engine {
             link: None,
             reconnect: Reconnect::new(seed),
             dialling: Dialling::default(),
+            poison: Poison::default(),
+            referral: Referral::default(),
+            memory: Memory::default(),
             outputs: VecDeque::new(),
             farewell: BytesMut::new(),
             chronicle: Chronicle::default(),
@@ -203,6 +215,7 @@ impl Engine {
         match input {
             Input::Command(command) => self.command(now, command),
             Input::LinkUp(attempt) if current == Some(attempt) => self.link_up(now),
+            Input::Postponed(attempt, wait) if current == Some(attempt) => self.postponed(wait),
             Input::Received(attempt, bytes) if current == Some(attempt) => self.received(now, bytes),
             Input::LinkDown(attempt, error) if current == Some(attempt) => self.link_down(now, error),
             Input::LinkDown(attempt, _) if probe == Some(attempt) => self.probe_failed(),
@@ -214,11 +227,8 @@ impl Engine {
             Input::Persisted(lsn) => self.persisted(lsn),
             Input::PersistFailed(error) => self.persist_failed(error),
             Input::Timeout => self.timeout(now),
-            Input::LinkUp(_)
-            | Input::Received(..)
-            | Input::LinkDown(..)
-            | Input::Flushed(_)
-            | Input::Inspected(..) => {}
+            Input::LinkUp(_) | Input::Postponed(..) | Input::Inspected(..) => {}
+            Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
         }
         self.session.note_subscriptions();
     }
@@ -247,6 +257,7 @@ impl Engine {
             (self.look_at(), Timer::Look),
             (self.silence_ends(), Timer::PingTimeout),
             (link.and_then(|link| link.stable_at), Timer::Stable),
+            (self.release_due(), Timer::Release),
             (self.session.outbound.next_expiry(), Timer::Expiry),
         ]
         .into_iter()
@@ -405,7 +416,7 @@ impl Engine {
         given_up.into_iter().map(|(_, ticket, publish)| (ticket, publish)).collect()
     }
 
-    fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
+    pub(crate) fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
         if self.session.inbound.done(delivery, reason_code, &mut self.session.journal) {
             if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
                 link.owed.push_back(delivery);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::command::{Delivery, Ticket};
 use crate::error::Error;
+use crate::poison::Quarantined;
+use crate::session::Gap;
 use crate::timeline::Outage;
 use crate::wire::{Properties, Publish};
 
@@ -93,7 +95,8 @@ pub enum Outcome {
 /// An event of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// An attempt begins: its number since the last stable connection, from 1, and the index of the endpoint.
+    /// An attempt begins: its number since the last stable connection, from 1, and the index of the endpoint; one past
+    /// the last is a server that another one sent us to.
     Connecting(u32, usize),
     /// A connection was accepted.
     Connected(Box<Connected>),
@@ -106,6 +109,11 @@ pub enum Event {
     /// An outage is over: everything queued before the link came back was sent and acknowledged, or the link has
     /// proved stable, or another outage or the application ended it. Its marks say how far it came.
     Recovered(Box<Outage>),
+    /// A message ended one connection after the other and was taken out of the traffic. One of ours also completes with
+    /// `Quarantined`; one of the server's is acknowledged and comes no more.
+    Quarantined(Box<Quarantined>),
+    /// Messages of a topic never came: those before the message that follows this event.
+    Gap(Box<Gap>),
     /// The store of the session: what is wrong with it (`StoreFailed`: it cannot be written, and publishes of QoS 1
     /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was created), or
     /// `None` when it can be written again.

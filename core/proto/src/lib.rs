@@ -14,8 +14,11 @@ mod lifecycle;
 mod link;
 mod liveness;
 mod options;
+mod pipeline;
+mod poison;
 mod receive;
 mod reconnect;
+mod referral;
 mod rhythm;
 mod session;
 mod stats;
@@ -37,9 +40,11 @@ pub use liveness::Transit;
 pub use options::{
     LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion, WhenFull,
 };
+pub use poison::Quarantined;
+pub use session::Gap;
 pub use stats::Stats;
 pub use time::Instant;
-pub use timeline::{Mark, Outage};
+pub use timeline::{Failure, Mark, Outage, Signal};
 pub use timer::Timer;
 pub use wire::{
     Properties, PropertyId, PropertyKind, PropertyOwner, PropertyRow, PropertyValue, Publish, QoS, Reason,

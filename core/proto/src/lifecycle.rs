@@ -8,9 +8,11 @@ use crate::error::{Error, ErrorCode, Next};
 use crate::event::{Connected, Disconnected, Event, SessionState};
 use crate::link::{Link, LinkPhase};
 use crate::options::{LostPublishes, LostSubscriptions};
+use crate::reconnect::When;
+use crate::referral::Referral;
 use crate::session::Held;
 use crate::time::Instant;
-use crate::timeline::Mark;
+use crate::timeline::{Counted, Mark, Outage};
 use crate::transmit::write_disconnect;
 use crate::wire::{
     self, Connack, Connect, Properties, PropertyId, PropertyValue, Reason, Version, PACKET_SIZE_LIMIT,
@@ -34,6 +36,7 @@ impl Engine {
             None if self.reconnect.at.is_some() => {}
             None => {
                 self.reconnect.start(now);
+                self.referral = Referral::default();
                 self.timeout(now);
             }
         }
@@ -94,12 +97,20 @@ impl Engine {
     }
 
     pub(crate) fn dial(&mut self, now: Instant) {
-        let (number, endpoint) = self.reconnect.begin(self.options.servers.len());
+        let (number, listed) = self.reconnect.begin(now, self.options.servers.len());
+        let endpoint = if self.referral.is_pending() { self.options.servers.len() } else { listed };
         self.stats.connect_attempts += 1;
         self.chronicle.attempt(now);
         self.emit(Event::Connecting(number, endpoint));
         let way = self.way(now, endpoint);
         self.link = Some(Link::new(way, &self.options, now));
+    }
+
+    /// The attempt waits for others of the process first.
+    pub(crate) fn postponed(&mut self, wait: Duration) {
+        let Some(link) = &mut self.link else { return };
+        link.deadline = link.deadline.map(|deadline| deadline + wait);
+        link.way.postpone(wait);
     }
 
     pub(crate) fn link_up(&mut self, now: Instant) {
@@ -118,6 +129,7 @@ impl Engine {
                 End { error, properties: Properties::new(), from_server: false, hang_up: true },
             );
         }
+        self.pipeline(now);
     }
 
     /// With properties on MQTT 3.1.1 too: they are not written there, but what they say of us holds.
@@ -189,8 +201,9 @@ impl Engine {
         self.session.hold(Held { client_id, kept });
         self.session.started_clean = true;
         self.stats.connections += 1;
-        self.reconnect.connected();
-        self.chronicle.connected(now, connack.session_present, resending as u64, self.session.outbound.end());
+        self.reconnect.connected(now);
+        let (end, counted) = (self.session.outbound.end(), self.counted());
+        self.chronicle.connected(now, connack.session_present, resending as u64, end, counted);
         let connected = Connected {
             session_present: connack.session_present,
             session,
@@ -227,7 +240,10 @@ impl Engine {
         }
         if session_present && !other {
             // Subscribing twice costs a packet, and being deaf costs every message.
-            let restored = !doubtful && self.session.subscriptions.is_restored_fully();
+            let restored = link.pipelined || (!doubtful && self.session.subscriptions.is_restored_fully());
+            if held.is_some_and(|held| held.kept) {
+                self.learn(false);
+            }
             let restoring = match restored {
                 true => 0,
                 false => self.session.subscriptions.session_lost(LostSubscriptions::Restore),
@@ -237,6 +253,9 @@ impl Engine {
         let expected = held.is_some_and(|held| held.kept) && !other && !link.announced.clean_start;
         let session = if expected { SessionState::Lost } else { SessionState::New };
         self.stats.sessions_lost += u64::from(session == SessionState::Lost);
+        if expected {
+            self.learn(true);
+        }
         self.session.inbound.forget(&mut self.session.journal);
         if self.options.lost_session_publishes == LostPublishes::Fail {
             for place in &flights {
@@ -248,7 +267,10 @@ impl Engine {
         for identifier in freed {
             self.session.identifiers.give_back(identifier);
         }
-        let restoring = self.session.subscriptions.session_lost(self.options.lost_session_subscriptions);
+        let restoring = match self.link.as_ref().is_some_and(|link| link.pipelined) {
+            true => self.session.subscriptions.claim_pipelined(),
+            false => self.session.subscriptions.session_lost(self.options.lost_session_subscriptions),
+        };
         (session, resending, restoring)
     }
 
@@ -268,7 +290,7 @@ impl Engine {
     }
 
     /// The link is lost or was never made: back to the session, and to the schedule.
-    pub(crate) fn lose_link(&mut self, now: Instant, end: End) {
+    pub(crate) fn lose_link(&mut self, now: Instant, mut end: End) {
         let Some(mut link) = self.drop_link() else { return };
         let was_connected = link.is_live();
         self.session.doubtful |= link.is_unanswered() && !end.from_server;
@@ -285,12 +307,19 @@ impl Engine {
         if link.stable_at.is_some_and(|at| at <= now) {
             self.proved_stable(now); // the timer is late
         }
-        let options = &self.options;
-        let mut retry_in = match (options.reconnect && end.error.next() != Next::Never, was_connected) {
-            (false, _) => None,
-            (true, true) => Some(self.reconnect.lost(now, options, end.error.code)),
-            (true, false) => Some(self.reconnect.failed(now, options, end.error.code)),
-        };
+        if was_connected {
+            self.autopsy(now, &link, &end.error);
+        }
+        let again = self.options.reconnect && end.error.next() != Next::Never;
+        let when = self.when(&link);
+        let listed = link.server < self.options.servers.len();
+        let mut retry_in =
+            again.then(|| self.reconnect.lost(now, &self.options, &mut end.error, when, listed));
+        let died = !end.from_server && end.error.code == ErrorCode::ConnectionLost;
+        let elsewhere = self.refer(link.server, was_connected, &mut end);
+        if elsewhere || (died && self.blame_the_flight(&link.phase, link.pipelined, link.server)) {
+            retry_in = retry_in.map(|_| self.reconnect.hurry(now));
+        }
         if let (Some(at), Some(retry_in)) = (self.next_attempt(now, &link, end.error.code), &mut retry_in) {
             self.reconnect.at = Some(at);
             *retry_in = at.since(now);
@@ -299,13 +328,29 @@ impl Engine {
         }
         if was_connected {
             self.stats.outages += 1;
-            let unfinished = self.chronicle.lost(now, link.pulse.last_received, end.error.clone());
-            if let Some(unfinished) = unfinished {
-                self.emit(Event::Recovered(Box::new(unfinished)));
+            let counted = self.counted();
+            if let Some(unfinished) =
+                self.chronicle.lost(now, link.pulse.last_received, end.error.clone(), counted)
+            {
+                self.outage_is_over(unfinished);
             }
+        } else {
+            self.chronicle.failed(now, end.error.code, link.server);
         }
         self.emit_disconnected(Some(end.error), was_connected, end.from_server, retry_in, end.properties);
         self.timeout(now);
+    }
+
+    /// How far the link had come, for the schedule.
+    fn when(&self, link: &Link) -> When {
+        let silent = self.chronicle.connected.received == self.stats.received_messages;
+        let idle = link.version == Version::V4 && silent && self.session.outbound.in_flight_count() == 0;
+        match link.phase {
+            LinkPhase::Dialling => When::Dialling,
+            LinkPhase::Greeting => When::Greeting,
+            _ if idle => When::Idle,
+            _ => When::Live,
+        }
     }
 
     /// The application's wish has been done. An outage that was under way ends here, as far as it came.
@@ -315,9 +360,20 @@ impl Engine {
     }
 
     pub(crate) fn give_up_outage(&mut self) {
-        if let Some(unfinished) = self.chronicle.give_up() {
-            self.emit(Event::Recovered(Box::new(unfinished)));
+        let counted = self.counted();
+        if let Some(unfinished) = self.chronicle.give_up(counted) {
+            self.outage_is_over(unfinished);
         }
+    }
+
+    fn counted(&self) -> Counted {
+        Counted { received: self.stats.received_messages, missing: self.stats.missing_messages }
+    }
+
+    fn outage_is_over(&mut self, outage: Outage) {
+        let down = outage.after_detection(Mark::Connack).unwrap_or_default();
+        self.stats.downtime_ms += u64::try_from(down.as_millis()).unwrap_or(0);
+        self.emit(Event::Recovered(Box::new(outage)));
     }
 
     fn emit_disconnected(
@@ -363,6 +419,7 @@ impl Engine {
         }
         let (deadline, silence_ends, ping) = (self.deadline(), self.silence_ends(), self.ping_due());
         let Some(link) = &mut self.link else { return };
+        link.last_looked = now; // whoever polls next finds out what may leave
         if due(deadline) {
             return match link.phase {
                 LinkPhase::Leaving(..) | LinkPhase::Left => self.left(now),
@@ -388,6 +445,8 @@ impl Engine {
             link.stable_at = None;
         }
         self.reconnect.stable();
+        self.poison.clear();
+        self.referral.arrived();
         self.recovered(now, true);
     }
 
@@ -400,8 +459,9 @@ impl Engine {
             self.chronicle.reached(Mark::Resubscribed, now);
         }
         let first = self.session.outbound.next(0).map(|(place, _)| place);
-        if let Some(outage) = self.chronicle.finish(now, first, settled) {
-            self.emit(Event::Recovered(Box::new(outage)));
+        let counted = self.counted();
+        if let Some(outage) = self.chronicle.finish(now, first, settled, counted) {
+            self.outage_is_over(outage);
         }
     }
 }

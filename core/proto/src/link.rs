@@ -18,6 +18,7 @@ use crate::engine::Attempt;
 use crate::journal::Lsn;
 use crate::liveness::Pulse;
 use crate::options::Options;
+use crate::poison::Sample;
 use crate::session::{Request, RequestKind};
 use crate::time::Instant;
 use crate::wire::{AckKind, Connack, Connect, PropertyId, Publish, QoS, Reason, Version, PACKET_SIZE_LIMIT};
@@ -134,6 +135,8 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) attempt: Attempt,
+    /// The endpoint that was dialled.
+    pub(crate) server: usize,
     pub(crate) version: Version,
     pub(crate) phase: LinkPhase,
     pub(crate) announced: Announced,
@@ -168,12 +171,21 @@ pub(crate) struct Link {
     /// When the transport was up to whoever answers to CONNECT, and the CONNECT was written.
     pub(crate) greeted: Option<Instant>,
     pub(crate) pulse: Pulse,
+    /// The application message that is the last thing that came, and when.
+    pub(crate) sample: Option<(Sample, Instant)>,
+    /// Bytes of a packet that is passed over.
+    pub(crate) skip: usize,
+    /// A SUBSCRIBE followed the CONNECT.
+    pub(crate) pipelined: bool,
+    /// When it was looked last whether a publish that is held back may leave.
+    pub(crate) last_looked: Instant,
 }
 
 impl Link {
     pub(crate) fn new(way: Way, options: &Options, now: Instant) -> Self {
         Link {
             attempt: way.attempt,
+            server: way.endpoint,
             version: options.protocol_version,
             phase: LinkPhase::Dialling,
             announced: Announced::default(),
@@ -195,6 +207,10 @@ impl Link {
             way,
             greeted: None,
             pulse: Pulse::new(now),
+            sample: None,
+            skip: 0,
+            pipelined: false,
+            last_looked: now,
         }
     }
 

@@ -323,15 +323,17 @@ options! {
     /// Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
     connect_timeout: Duration = Duration::from_millis(5_000), Some((1, 3_600_000));
     /// Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable connection
-    /// is lost is always made at once. Default 100: a restarting server is back within a few of them.
-    reconnect_min_delay: Duration = Duration::from_millis(100), Some((0, 86_400_000));
-    /// Largest delay between attempts, in milliseconds; each is drawn between the smallest delay and a bound
-    /// that doubles up to this. While the port is refused or the name does not resolve, that bound also stays
-    /// within a tenth of the outage so far, or a second. Default 30000.
-    reconnect_max_delay: Duration = Duration::from_millis(30_000), Some((0, 86_400_000));
-    /// Smallest delay after a refusal that is unlikely to pass by itself (credentials, client identifier,
-    /// taken over), in milliseconds. Default 10000: a wrong password must not hammer the server.
-    refused_min_delay: Duration = Duration::from_millis(10_000), Some((0, 86_400_000));
+    /// is lost is always made at once. Default 50: a server that restarts is missed by no more.
+    reconnect_min_delay: Duration = Duration::from_millis(50), Some((0, 86_400_000));
+    /// Largest delay between attempts, in milliseconds, except after refusals. Against a busy server each is drawn
+    /// between the smallest delay and a bound that doubles up to this; while nobody is there (the port is refused, the
+    /// name does not resolve) it is a share of the outage so far, and 32 seconds at most. Default 120000: a server
+    /// that stays busy for minutes needs that much peace.
+    reconnect_max_delay: Duration = Duration::from_millis(120_000), Some((0, 86_400_000));
+    /// Smallest delay after a refusal that is unlikely to pass by itself (credentials, client identifier, certificate,
+    /// taken over again and again), in milliseconds; the first time that another client takes the session over, a third
+    /// of it. Default 30000: at most two attempts a minute, because a wrong password must not hammer the server.
+    refused_min_delay: Duration = Duration::from_millis(30_000), Some((0, 86_400_000));
     /// How long a connection must last, in milliseconds, before its loss starts the schedule anew. Default 5000:
     /// a link that flaps faster keeps its backoff.
     stable_after: Duration = Duration::from_millis(5_000), Some((0, 86_400_000));
@@ -380,6 +382,21 @@ options! {
     /// and their phases, identifiers of received QoS 2 messages, wanted subscriptions, the client identifier. One
     /// client uses it at a time; the directory is made if it is missing. Empty (default): the session lives in memory.
     store: ByteString = ByteString::new(), NO_RANGE;
+    /// Send the SUBSCRIBE that restores right behind the CONNECT where the session is probably lost: a round trip less.
+    /// MQTT 5 only. Default on; a server that does not bear it is remembered.
+    pipeline: bool = true, NO_RANGE;
+    /// Go to another server when this one says so (MQTT 5 reason codes 0x9C and 0x9D with a server reference), over the
+    /// same transport. Default on.
+    follow_references: bool = true, NO_RANGE;
+    /// A message that stands at the end of so many connections in a row is taken out of the traffic, with an event, so
+    /// that the others can pass. 0: never. Default 3: two may be chance.
+    quarantine_after: u16 = 3, Some((0, 65_535));
+    /// Name of an MQTT 5 user property in which the publisher counts the messages of a topic, in decimal: what is missing
+    /// is told. One publisher and one QoS for each topic, no shared subscription. Default empty: none.
+    sequence_property: ByteString = ByteString::new(), NO_RANGE;
+    /// Where `sequence_property` is empty: every payload begins with the number of the message in its topic, in decimal.
+    /// What is missing is told. Default off.
+    sequence_in_payload: bool = false, NO_RANGE;
     /// Acknowledge received messages by call instead of when the message callback returns. Default off.
     manual_ack: bool = false, NO_RANGE;
     /// Try again by itself after a connection is lost or refused. Default on.

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, Message, Outcome};
 use crate::lifecycle::End;
-use crate::link::{Answer, LinkPhase, ANSWERS_LIMIT};
+use crate::link::{Answer, Link, LinkPhase, ANSWERS_LIMIT};
 use crate::session::{fingerprint, Arrival, Phase, Place, Release, Request, RequestKind};
 use crate::time::Instant;
 use crate::timeline::Mark;
@@ -18,6 +18,16 @@ use crate::wire::{SubscribeAck, Version, Violation};
 /// A partial packet keeps its allocation for the next one up to this size; an idle link keeps none.
 const PARTIAL_KEPT: usize = 16 << 10;
 
+/// What becomes of a packet that is larger than we accept.
+enum TooLarge {
+    /// More of it has to come before that can be said.
+    More,
+    /// So many bytes of it are here, and it has been dealt with.
+    PassedOver(usize),
+    /// The link ends.
+    Refused,
+}
+
 impl Engine {
     pub(crate) fn received(&mut self, now: Instant, bytes: &[u8]) {
         self.stats.received_bytes += bytes.len() as u64;
@@ -25,6 +35,7 @@ impl Engine {
         let Some(link) = &mut self.link else { return };
         let attempt = link.attempt;
         let mut partial = std::mem::take(&mut link.partial);
+        let bytes = self.passed_over(bytes);
         if partial.is_empty() {
             let taken = self.packets(now, bytes);
             partial.extend_from_slice(&bytes[taken..]);
@@ -46,6 +57,14 @@ impl Engine {
         self.recovered(now, false);
     }
 
+    /// What is left of bytes of which the first may belong to a packet that is passed over.
+    fn passed_over<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let Some(link) = &mut self.link else { return bytes };
+        let over = link.skip.min(bytes.len());
+        link.skip -= over;
+        &bytes[over..]
+    }
+
     /// Handles every whole packet, as long as the link lives, and gives how many bytes they were.
     fn packets(&mut self, now: Instant, bytes: &[u8]) -> usize {
         let Some(link) = &self.link else { return 0 };
@@ -58,9 +77,20 @@ impl Engine {
                 Ok(Some(frame)) => {
                     taken += frame.total;
                     self.server_said = (frame.total - frame.header).min(2) as u8;
-                    self.decode(version, frame, &rest[..frame.total])
+                    let packet = self.decode(version, frame, &rest[..frame.total]);
+                    if packet.is_err() && self.unreadable(now, &rest[..frame.total], frame.header) {
+                        continue;
+                    }
+                    packet
                 }
-                Err(violation) => Err(violation),
+                Err(violation) => match self.too_large(now, &violation, rest) {
+                    TooLarge::More => break,
+                    TooLarge::PassedOver(bytes) => {
+                        taken += bytes;
+                        continue;
+                    }
+                    TooLarge::Refused => Err(violation),
+                },
             };
             match packet {
                 Ok(packet) => self.packet(now, packet),
@@ -68,6 +98,25 @@ impl Engine {
             }
         }
         taken
+    }
+
+    /// A packet was refused at its first bytes. If it is a message that is larger than we accept, and would come again
+    /// and again, it is passed over in the end.
+    fn too_large(&mut self, now: Instant, violation: &Violation, rest: &[u8]) -> TooLarge {
+        let live = self.link.as_ref().is_some_and(Link::is_live);
+        let head = wire::large_publish(rest).filter(|_| live && violation.reason_code == 0x95);
+        let Some(head) = head else { return TooLarge::Refused };
+        if rest.len() < head.known {
+            return TooLarge::More;
+        }
+        if !self.unreadable(now, &rest[..head.known], head.header) {
+            return TooLarge::Refused;
+        }
+        let here = head.total.min(rest.len());
+        if let Some(link) = &mut self.link {
+            link.skip = head.total - here;
+        }
+        TooLarge::PassedOver(here)
     }
 
     fn decode(&mut self, version: Version, frame: Frame, packet: &[u8]) -> Result<Packet, Violation> {
@@ -85,6 +134,9 @@ impl Engine {
     fn packet(&mut self, now: Instant, packet: Packet) {
         let greeting =
             self.link.as_ref().is_some_and(|link| !link.is_live() && link.phase != LinkPhase::Left);
+        if let Some(link) = &mut self.link {
+            link.sample = None; // it was not the last thing that came
+        }
         match packet {
             Packet::Connack(connack) => self.connack(now, connack),
             _ if greeting => self.violation(now, 0x82, "the first packet is not CONNACK"), // [MQTT-3.2.0-1]
@@ -121,7 +173,9 @@ impl Engine {
             return self.deliver(publish, dup, None);
         };
         let fingerprint = fingerprint(&publish);
+        let poison = self.is_poison(now, (identifier, fingerprint));
         match self.session.inbound.arrive(identifier, publish.qos, dup, fingerprint) {
+            Arrival::Deliver(_) | Arrival::Suppress if poison => self.quarantine_theirs(identifier, publish),
             Arrival::Deliver(delivery) => {
                 // Brokers have been seen to exceed it; leaving them would only make them send it all again.
                 let over = self.session.inbound.len() > receive_maximum;
@@ -140,6 +194,11 @@ impl Engine {
 
     fn deliver(&mut self, publish: Publish, dup: bool, delivery: Option<Delivery>) {
         self.stats.received_messages += 1;
+        if let Some(gap) = self.session.sequences.arrived(&self.options, &publish, dup) {
+            self.stats.gaps += 1;
+            self.stats.missing_messages += gap.missing();
+            self.emit(Event::Gap(Box::new(gap)));
+        }
         let raw_topic = self.raw_topic.take();
         self.emit(Event::Message(Message { publish, raw_topic, dup, delivery }));
     }

@@ -1,26 +1,87 @@
-//! When to try again: at once after a stable connection, then exponential backoff with full jitter.
+//! When to try again, by what the last failure says.
 //!
-//! A *strike* is an attempt that failed or a connection that was lost before it proved stable. No strike: the next
-//! attempt is made at once. With `n` strikes the delay is drawn evenly between the smallest delay and
-//! `min(largest, smallest * 2^n)`: many clients of one server spread over the whole span instead of coming back
-//! together. Only a connection that lasts for `stable_after` clears the strikes; a CONNACK alone proves little.
+//! | class | what it says | the next attempt |
+//! |---|---|---|
+//! | `Broken` | a connection came about and was lost | at once after a stable one; else backoff from the smallest delay |
+//! | `Absent` | nobody is there: refused, unreachable, unresolvable, silent | after a share of the outage so far |
+//! | `Overloaded` | the server is there and has too much to do | backoff from a second |
+//! | `TakenOver` | another client uses our client identifier | after a while; the second time within a minute slowly |
+//! | `Refused` | somebody has to do something first | slowly: at most twice a minute |
 //!
-//! While nobody is there (the port is refused, the name does not resolve) an attempt costs the server nothing, and
-//! waiting costs the application: the bound then also stays within a tenth of what the outage has lasted, or a second.
-//! However long the outage was, the client comes back at most a tenth of it late.
+//! *Backoff* has full jitter: with `n` strikes the delay is drawn evenly between the smallest delay and
+//! `min(largest, base * 2^n)`. A *strike* is an attempt that failed or a connection that was lost before it proved
+//! stable. Only a connection that lasts for `stable_after` clears the strikes: a CONNACK proves little, and so does an
+//! acknowledged message, because the server that dies of the next one has acknowledged those before it. What an
+//! attempt itself took counts as waited for.
+//!
+//! While nobody is there an attempt costs the server nothing, because its kernel or nobody at all answers, and waiting
+//! costs the application. So the delay follows the outage, and the client comes back late by a small share of it. That
+//! is no reason to ask without end: over five minutes there are at most 60 attempts.
+//!
+//! Several servers are tried one after the other without a delay; it stands before the next round.
 
 use std::time::Duration;
 
-use crate::error::{ErrorCode, Next};
+use crate::error::{Error, ErrorCode, Next};
 use crate::options::Options;
 use crate::time::Instant;
 
 /// Even with a smallest delay of 0 a refusing server is not asked more often than this.
 const FLOOR: Duration = Duration::from_millis(10);
 
-/// While nobody is there, the bound on a delay is at least this, and at least a tenth of the outage.
-const ABSENT_BOUND: Duration = Duration::from_secs(1);
-const ABSENT_SHARE: u32 = 10;
+/// Base of the backoff against a server that is busy.
+const OVERLOAD: Duration = Duration::from_secs(1);
+
+/// After a change of the network the next attempt comes within this: at once, and not with every other machine.
+const WAKE: Duration = Duration::from_millis(100);
+/// News of the network that comes sooner after the last is the same news: a new link tells of itself several times.
+const SAME_NEWS: Duration = Duration::from_secs(1);
+
+/// Takeovers that belong together, and connections of MQTT 3.1.1 that ended as one does.
+const TAKEOVERS: Duration = Duration::from_secs(60);
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+const SHORT_LIVES: u32 = 3;
+
+/// What a failure says about the way to the server and about the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Absent,
+    Broken,
+    Overloaded,
+    TakenOver,
+    Refused,
+}
+
+impl Class {
+    fn of(error: &Error, when: When) -> Class {
+        let busy = matches!(error.reason_code, Some(0x89 | 0x96 | 0x97 | 0x9F));
+        match error.code {
+            ErrorCode::SessionTakenOver => Class::TakenOver,
+            code if code.next() == Next::RetrySlowly => Class::Refused,
+            ErrorCode::ServerBusy => Class::Overloaded,
+            ErrorCode::ServerDisconnected if busy => Class::Overloaded,
+            ErrorCode::ServerDisconnected if matches!(error.reason_code, Some(0x9C | 0x9D)) => Class::Refused,
+            // It accepted the connection and has no time for the CONNECT.
+            ErrorCode::ConnectionLost | ErrorCode::ConnectTimeout if when == When::Greeting => {
+                Class::Overloaded
+            }
+            ErrorCode::ConnectFailed | ErrorCode::ResolveFailed | ErrorCode::ConnectTimeout => Class::Absent,
+            _ => Class::Broken,
+        }
+    }
+}
+
+/// How far a connection had come when it was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Dialling,
+    /// Between CONNECT and CONNACK.
+    Greeting,
+    Live,
+    /// On MQTT 3.1.1, with no message of either side that could have been the reason. The server of a client that was
+    /// taken over can say no more than that there.
+    Idle,
+}
 
 #[derive(Debug)]
 pub(crate) struct Reconnect {
@@ -30,14 +91,42 @@ pub(crate) struct Reconnect {
     pub(crate) at: Option<Instant>,
     /// Attempts since the client was started or last connected.
     pub(crate) attempts: u32,
-    /// When the connection was lost, or the first attempt failed; `None` while connected.
+    /// When the connection was lost, or the first attempt failed, or the network changed since; `None` while connected.
     since: Option<Instant>,
+    /// When the current attempt began, and when the last connection was accepted.
+    began: Instant,
+    pub(crate) accepted: Instant,
+    /// The network's change may end the wait: it is for the way, and not for the server's sake.
+    wakeable: bool,
+    /// Last news of the network that counted.
+    news: Option<Instant>,
+    taken_over: Option<Instant>,
+    short_lives: u32,
     endpoint: usize,
+    /// Somebody refused, or nobody was there, since the last connection: a server that comes back has restarted.
+    pub(crate) found_nobody: bool,
+    /// Endpoints that failed since the last delay.
+    failed: usize,
 }
 
 impl Reconnect {
     pub(crate) fn new(seed: u64) -> Self {
-        Reconnect { strikes: 0, random: seed, at: None, attempts: 0, since: None, endpoint: 0 }
+        Reconnect {
+            strikes: 0,
+            random: seed,
+            at: None,
+            attempts: 0,
+            since: None,
+            began: Instant(0),
+            accepted: Instant(0),
+            wakeable: false,
+            news: None,
+            taken_over: None,
+            short_lives: 0,
+            endpoint: 0,
+            found_nobody: false,
+            failed: 0,
+        }
     }
 
     /// The application asked for a connection: whatever happened before does not count.
@@ -45,6 +134,9 @@ impl Reconnect {
         self.strikes = 0;
         self.attempts = 0;
         self.since = None;
+        self.taken_over = None;
+        self.short_lives = 0;
+        self.failed = 0;
         self.at = Some(now);
     }
 
@@ -52,56 +144,142 @@ impl Reconnect {
         self.at = None;
     }
 
+    /// The network has changed: what was true of the way is not true any more.
+    pub(crate) fn network_changed(&mut self, now: Instant) {
+        let Some(at) = self.at.filter(|_| self.wakeable) else { return };
+        if self.news.is_some_and(|news| now.since(news) < SAME_NEWS) {
+            return;
+        }
+        self.news = Some(now);
+        self.since = Some(now);
+        let soon = now + self.between(Duration::ZERO, WAKE);
+        self.at = Some(at.min(soon));
+    }
+
     /// The scheduled attempt begins: its number and the endpoint to dial.
-    pub(crate) fn begin(&mut self, endpoints: usize) -> (u32, usize) {
+    pub(crate) fn begin(&mut self, now: Instant, endpoints: usize) -> (u32, usize) {
         self.at = None;
+        self.began = now;
         self.attempts += 1;
         (self.attempts, self.endpoint % endpoints.max(1))
     }
 
-    pub(crate) fn connected(&mut self) {
+    pub(crate) fn connected(&mut self, now: Instant) {
         self.attempts = 0;
+        self.failed = 0;
         self.since = None;
+        self.found_nobody = false;
+        self.accepted = now;
     }
 
     pub(crate) fn stable(&mut self) {
         self.strikes = 0;
+        self.short_lives = 0;
     }
 
-    /// A connection was lost: schedules the next attempt and returns the delay.
-    pub(crate) fn lost(&mut self, now: Instant, options: &Options, cause: ErrorCode) -> Duration {
-        let delay = self.delay(now, options, cause);
-        self.strikes = self.strikes.saturating_add(1);
+    /// A connection was lost or an attempt failed: schedules the next one and returns the delay. The error learns what
+    /// only the repetition shows. `listed`: the server is one of the options, and not one that another sent us to.
+    pub(crate) fn lost(
+        &mut self,
+        now: Instant,
+        options: &Options,
+        error: &mut Error,
+        when: When,
+        listed: bool,
+    ) -> Duration {
+        self.since.get_or_insert(now);
+        self.suspect_takeover(now, error, when);
+        let class = Class::of(error, when);
+        self.wakeable = matches!(class, Class::Absent | Class::Broken);
+        self.found_nobody |= error.code == ErrorCode::ConnectFailed;
+        let connected = matches!(when, When::Live | When::Idle);
+        // "Use another server", or "server moved".
+        let elsewhere = !connected || matches!(error.reason_code, Some(0x9C | 0x9D));
+        if elsewhere {
+            self.strikes = self.strikes.max(1);
+            self.endpoint = self.endpoint.wrapping_add(listed.into());
+            self.failed += usize::from(listed);
+        }
+        let others = elsewhere && class != Class::TakenOver && self.failed < options.servers.len();
+        let delay = if others { Duration::ZERO } else { self.delay(now, options, class, error) };
+        if delay > Duration::ZERO {
+            self.failed = 0;
+        }
+        // Nobody was struck where nobody is.
+        if class != Class::Absent {
+            self.strikes = self.strikes.saturating_add(1);
+        }
         self.at = Some(now + delay);
         delay
     }
 
-    /// An attempt failed: schedules the next one, at the next endpoint, and returns the delay.
-    pub(crate) fn failed(&mut self, now: Instant, options: &Options, cause: ErrorCode) -> Duration {
-        self.strikes = self.strikes.max(1);
-        self.endpoint = self.endpoint.wrapping_add(1);
-        self.lost(now, options, cause)
+    /// The next attempt is made at once after all.
+    pub(crate) fn hurry(&mut self, now: Instant) -> Duration {
+        self.at = Some(now);
+        Duration::ZERO
     }
 
-    fn delay(&mut self, now: Instant, options: &Options, cause: ErrorCode) -> Duration {
-        let slowly = cause.next() == Next::RetrySlowly;
-        let since = *self.since.get_or_insert(now);
-        if self.strikes == 0 && !slowly {
-            return Duration::ZERO;
+    /// How long the outage has lasted.
+    pub(crate) fn outage(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Two clients that take a session from each other see connections that end right after the CONNACK.
+    fn suspect_takeover(&mut self, now: Instant, error: &mut Error, when: When) {
+        if when == When::Idle && error.code == ErrorCode::ConnectionLost {
+            let short = now.since(self.accepted) < SHORT_LIFE;
+            self.short_lives = if short { self.short_lives + 1 } else { 0 };
+            if self.short_lives >= SHORT_LIVES {
+                let text = format!("{} connections in a row ended right after the CONNACK", self.short_lives);
+                *error = Error::new(ErrorCode::SessionTakenOver, text);
+            }
         }
-        let (mut least, mut most) = (options.reconnect_min_delay.max(FLOOR), options.reconnect_max_delay);
-        if slowly {
-            least = least.max(options.refused_min_delay);
-            most = most.max(least.saturating_mul(2));
+    }
+
+    fn delay(&mut self, now: Instant, options: &Options, class: Class, error: &mut Error) -> Duration {
+        let least = options.reconnect_min_delay.max(FLOOR);
+        let most = options.reconnect_max_delay.max(least);
+        let slow = options.refused_min_delay.max(least);
+        let (low, high) = match class {
+            Class::Broken if self.strikes == 0 => return Duration::ZERO,
+            Class::Broken => (least, self.backoff(least, now, least, most)),
+            Class::Overloaded => (least, self.backoff(OVERLOAD / 2, now, least, most)),
+            Class::Absent => {
+                let outage = now.since(self.since.unwrap_or(now));
+                let pace = pace(outage);
+                // The first delays spread clients that lost their server together, and the others keep the spread.
+                let play = if outage < SPREADING { pace * 2 / 5 } else { pace / 5 };
+                let low = (pace - play).clamp(least, most);
+                // Half a smallest delay more, so that clients spread even where that is all there is.
+                (low, (pace + play).max(least + least / 2).min(most))
+            }
+            Class::TakenOver if !self.again(now, error) => (slow / 3, slow * 2 / 3),
+            Class::TakenOver | Class::Refused => (slow, slow + slow / 3),
+        };
+        self.between(low, high)
+    }
+
+    /// The bound of the backoff: doubles with every strike. What the attempt took has been waited already.
+    fn backoff(&self, base: Duration, now: Instant, least: Duration, most: Duration) -> Duration {
+        let bound = base.saturating_mul(1u32 << self.strikes.min(20));
+        bound.saturating_sub(now.since(self.began)).max(2 * least).min(most)
+    }
+
+    /// Whether there was a takeover a short while ago. The error says what that means.
+    fn again(&mut self, now: Instant, error: &mut Error) -> bool {
+        let last = self.taken_over.replace(now);
+        let again = last.is_some_and(|last| now.since(last) <= TAKEOVERS) || self.short_lives >= SHORT_LIVES;
+        if again {
+            let before = if error.detail.is_empty() { String::new() } else { format!("{}; ", error.detail) };
+            error.detail = (before + "taken over again and again: two clients have this identifier").into();
         }
-        if matches!(cause, ErrorCode::ConnectFailed | ErrorCode::ResolveFailed) {
-            // Half a smallest delay more, so that clients spread even where that is all there is.
-            let absent = ABSENT_BOUND.max(now.since(since) / ABSENT_SHARE).max(least + least / 2);
-            most = most.min(absent);
-        }
-        let bound = least.saturating_mul(1u32 << self.strikes.min(20)).min(most).max(least);
-        let span = (bound - least).as_nanos() as u64;
-        least + Duration::from_nanos(if span == 0 { 0 } else { self.draw() % (span + 1) })
+        again
+    }
+
+    /// Evenly distributed over both bounds and what lies between.
+    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        let span = high.saturating_sub(low).as_nanos() as u64;
+        low + Duration::from_nanos(if span == 0 { 0 } else { self.draw() % (span + 1) })
     }
 
     /// SplitMix64: a few lines, and a seed replays the whole schedule.
@@ -114,75 +292,23 @@ impl Reconnect {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn schedule(cause: ErrorCode) -> Vec<Duration> {
-        let options = Options::default();
-        let mut reconnect = Reconnect::new(7);
-        reconnect.start(Instant(0));
-        (0..12).map(|_| reconnect.failed(Instant(0), &options, cause)).collect()
-    }
-
-    #[test]
-    fn every_delay_lies_between_the_smallest_and_the_doubling_bound() {
-        for (n, delay) in schedule(ErrorCode::ConnectFailed).into_iter().enumerate() {
-            let bound = Duration::from_millis(100 << (n + 1).min(10)).min(Duration::from_millis(30_000));
-            assert!(delay >= Duration::from_millis(100) && delay <= bound, "attempt {n}: {delay:?}");
-        }
-    }
-
-    #[test]
-    fn a_client_that_finds_nobody_is_never_later_than_a_tenth_of_the_outage_or_a_second() {
-        let options = Options::default();
-        for seed in 0..100 {
-            let mut reconnect = Reconnect::new(seed);
-            reconnect.start(Instant(0));
-            let mut now = Instant(0);
-            while now < Instant(3_600_000_000_000) {
-                let delay = reconnect.failed(now, &options, ErrorCode::ConnectFailed);
-                assert!(
-                    delay <= Duration::from_secs(1).max(now.since(Instant(0)) / 10),
-                    "{delay:?} at {now:?}"
-                );
-                now = now + delay;
-            }
-        }
-    }
-
-    #[test]
-    fn a_server_that_is_there_and_busy_is_left_alone_for_longer() {
-        let longest = schedule(ErrorCode::ServerBusy).into_iter().max();
-        assert!(longest > Some(Duration::from_secs(5)), "{longest:?}");
-    }
-
-    #[test]
-    fn a_refused_password_never_waits_less_than_its_own_minimum() {
-        assert!(schedule(ErrorCode::BadCredentials)
-            .iter()
-            .all(|d| *d >= Options::default().refused_min_delay));
-    }
-
-    #[test]
-    fn a_stable_link_is_retried_at_once_and_a_flapping_one_is_not() {
-        let options = Options::default();
-        let mut reconnect = Reconnect::new(7);
-        reconnect.start(Instant(0));
-        assert_eq!(reconnect.lost(Instant(0), &options, ErrorCode::ConnectionLost), Duration::ZERO);
-        assert!(reconnect.lost(Instant(0), &options, ErrorCode::ConnectionLost) > Duration::ZERO);
-        reconnect.stable();
-        assert_eq!(reconnect.lost(Instant(0), &options, ErrorCode::ConnectionLost), Duration::ZERO);
-    }
-
-    #[test]
-    fn no_delay_at_all_is_still_not_a_busy_loop() {
-        let options = Options {
-            reconnect_min_delay: Duration::ZERO,
-            reconnect_max_delay: Duration::ZERO,
-            ..Options::default()
-        };
-        let mut reconnect = Reconnect::new(7);
-        assert!(reconnect.failed(Instant(0), &options, ErrorCode::ConnectFailed) >= FLOOR);
+/// The mean distance of attempts while nobody is there. Half of it is what the client comes back late.
+///
+/// A server that restarts takes seconds: for twenty of them the distance is a tenth of the outage and about a second at
+/// most. What lasts longer has another reason, and thousands of clients may wait for its end: then it is a fifth, which
+/// spreads them over as much time.
+fn pace(outage: Duration) -> Duration {
+    match outage < RESTART {
+        true => (FIRST + outage / 10).min(OF_A_RESTART),
+        false => (outage / 5).min(LONGEST),
     }
 }
+
+const FIRST: Duration = Duration::from_millis(72);
+const SPREADING: Duration = Duration::from_secs(1);
+const RESTART: Duration = Duration::from_millis(20_500);
+const OF_A_RESTART: Duration = Duration::from_millis(1_100);
+const LONGEST: Duration = Duration::from_secs(26);
+
+#[cfg(test)]
+mod tests;

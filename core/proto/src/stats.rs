@@ -56,6 +56,14 @@ stats! {
     unacknowledged;
     /// Gauge: wanted subscriptions.
     subscriptions;
+    /// Milliseconds without a connection, in all outages that are over: from the detection to the CONNACK.
+    downtime_ms;
+    /// Messages that were taken out of the traffic because they ended one connection after the other.
+    quarantined;
+    /// Gaps in the sequences that `sequence_property` or `sequence_in_payload` follow.
+    gaps;
+    /// Messages that are missing there.
+    missing_messages;
     /// Times that a second way to the server was opened beside a link that seemed dead.
     probes;
 }

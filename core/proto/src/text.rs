@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::error::{Error, Who};
 use crate::event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
+use crate::poison::Quarantined;
 use crate::wire::{Properties, PropertyValue};
 
 impl Display for Event {
@@ -20,13 +21,23 @@ impl Display for Event {
             Event::Completed(ticket, outcome) => completed(f, *ticket, outcome),
             Event::Recovered(outage) => write!(
                 f,
-                "RECOVERED outage={} cause={} attempts={} kept={} resent={}",
+                "RECOVERED outage={} cause={} attempts={} kept={} resent={} signal={} failed={} before={} after={} missing={}",
                 outage.number,
                 outage.cause.code.name(),
                 outage.attempts,
                 u8::from(outage.session_kept),
-                outage.resent
+                outage.resent,
+                outage.signal.name(),
+                outage.failures.len(),
+                outage.received_before,
+                outage.received_after,
+                outage.missing
             ),
+            Event::Quarantined(what) => what.fmt(f),
+            Event::Gap(gap) => {
+                let (topic, expected, got) = (Word(&gap.topic), gap.expected, gap.got);
+                write!(f, "GAP topic={topic} expected={expected} got={got} missing={}", gap.missing())
+            }
             Event::Store(None) => f.write_str("STORE by=us code=none"),
             Event::Store(Some(error)) => {
                 f.write_str("STORE")?;
@@ -80,6 +91,15 @@ impl Display for Message {
             u8::from(self.dup)
         )?;
         self.publish.properties.fmt(f)
+    }
+}
+
+impl Display for Quarantined {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let publish = &self.publish;
+        write!(f, "QUARANTINED outgoing={} id={}", u8::from(self.ticket.is_some()), self.packet_identifier)?;
+        write!(f, " readable={} topic={}", u8::from(self.readable), Word(&publish.topic))?;
+        write!(f, " payload={} qos={}", Hex(&publish.payload), publish.qos as u8)
     }
 }
 

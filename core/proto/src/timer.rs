@@ -21,6 +21,8 @@ pub enum Timer {
     PingTimeout,
     /// The connection has lasted long enough to count as stable.
     Stable,
+    /// The publish that may be what ends connections is sent.
+    Release,
     /// A queued message expires.
     Expiry,
 }

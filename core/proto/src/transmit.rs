@@ -142,7 +142,8 @@ impl Engine {
         if item.phase == Phase::Waiting && item.expires.is_some_and(|at| at <= now) {
             return Step::Failed(ErrorCode::Expired.into());
         }
-        if !self.admit(link, place) {
+        link.last_looked = now;
+        if self.withheld_until(place).is_some_and(|at| at > now) || !self.admit(link, place) {
             return Step::Blocked;
         }
         let Some((_, item)) = self.session.outbound.next(place) else { return Step::Blocked };
@@ -181,7 +182,7 @@ impl Engine {
         let Some((_, item)) = self.session.outbound.next(place) else { return false };
         let (qos, ticket, phase) = (item.publish.qos, item.ticket, item.phase);
         if needs_identifier(&item.publish) {
-            if link.window_is_closed(&item.publish) {
+            if link.window_is_closed(&item.publish) || (self.poison.careful && link.outstanding > 0) {
                 return false;
             }
             if phase == Phase::Waiting {
@@ -314,7 +315,7 @@ fn write_publish(
     written.map_err(Error::from)
 }
 
-fn encode_request(
+pub(crate) fn encode_request(
     link: &Link,
     identifier: u16,
     request: &Request,

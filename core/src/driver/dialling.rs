@@ -4,24 +4,35 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use remqtt_proto::{Attempt, Error, Input, Instant};
+use remqtt_proto::{Attempt, Error, ErrorCode, Input, Instant};
 
 use super::{Driver, Link, Scratch};
-use crate::transport::Way;
+use crate::budget;
+use crate::transport::{Road, Way};
 
 /// How long a connection that is hung up may take to send the rest and to hear the other side's end.
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Driver {
-    fn way(&mut self, attempt: Attempt, server: usize) -> Result<Way, Error> {
-        let url = self.engine.options().servers.get(server).map_or("", String::as_str);
+    fn road(&mut self, server: usize) -> Result<Road, Error> {
+        let url = self.engine.server(server).unwrap_or_default();
         let dialler = self.shared.queue.lock().dialler.clone();
-        Ok(Way::begin(attempt, self.garage.road(url, self.engine.options(), dialler)?))
+        let road = self.garage.road(url, self.engine.options(), dialler);
+        // What another server calls a server is no option of ours, and no reason to give up.
+        let referred = server >= self.engine.options().servers.len();
+        road.map_err(
+            |error| if referred { Error::new(ErrorCode::ConnectFailed, error.detail) } else { error },
+        )
     }
 
     pub(super) fn dial(&mut self, now: Instant, attempt: Attempt, server: usize) {
-        match self.way(attempt, server) {
-            Ok(way) => {
+        match self.road(server) {
+            Ok(road) => {
+                let wait = budget::wait(now);
+                if !wait.is_zero() {
+                    self.engine.handle(now, Input::Postponed(attempt, wait));
+                }
+                let way = Way::begin(attempt, road, wait);
                 way.proceed();
                 self.link = Link::Dialling(way);
             }
@@ -30,8 +41,8 @@ impl Driver {
     }
 
     pub(super) fn begin_probe(&mut self, now: Instant, attempt: Attempt, server: usize) {
-        match self.way(attempt, server) {
-            Ok(way) => self.probe = Some(way),
+        match self.road(server) {
+            Ok(road) => self.probe = Some(Way::begin(attempt, road, Duration::ZERO)),
             Err(error) => self.engine.handle(now, Input::LinkDown(attempt, error)),
         }
     }

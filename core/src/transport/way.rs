@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use remqtt_proto::{Attempt, Error};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
@@ -28,12 +29,15 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Begins to lay the road, as far as TCP.
-    pub(crate) fn begin(attempt: Attempt, road: Road) -> Way {
+    /// Begins to lay the road after a wait, as far as TCP.
+    pub(crate) fn begin(attempt: Attempt, road: Road, wait: Duration) -> Way {
         let (orders, receiver) = unbounded_channel();
         let reached = Arc::new(AtomicBool::new(false));
         let mut gate = Gate { orders: receiver, open: false, reached: reached.clone() };
-        let future = Box::pin(async move { super::dial(&road, &mut gate).await });
+        let future = Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            super::dial(&road, &mut gate).await
+        });
         Way { attempt, future, orders, reached }
     }
 

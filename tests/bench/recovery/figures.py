@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import statistics
 import threading
 from collections import Counter
@@ -92,7 +93,9 @@ class Figures:
                 cell.repeated += twice
 
     def cases(self, row: str) -> list[str]:
-        return list(dict.fromkeys(case for name, case, _ in self.cells if name == row))
+        """In the order of their numbers, or of their beginning: lanes come in any order."""
+        found = dict.fromkeys(case for name, case, _ in self.cells if name == row)
+        return sorted(found, key=lambda case: float((re.match(r"[\d.]+", case) or ["0"])[0]))
 
     def clients(self, row: str, case: str) -> dict[str, Cell]:
         found = {client: cell for (name, of, client), cell in self.cells.items() if (name, of) == (row, case)}

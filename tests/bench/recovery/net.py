@@ -112,7 +112,7 @@ class BlackHole:
 class Delay(Child):
     """client - relay - broker, each way late by half the round trip. The relay tells each SYN of the client.
 
-    `wide` gives the broker's side an initial window that holds everything, so that TCP's slow start is no
+    `wide` gives both sides initial windows that hold everything, so that TCP's slow start is no
     part of it.
     """
 
@@ -140,6 +140,9 @@ class Delay(Child):
         if wide:
             ip(f"route replace {self.CLIENT} dev relay initcwnd 1000", namespace=self.broker)
             ip(f"route replace {self.BROKER} dev relay initrwnd 1000", namespace=self.client)
+            for name, sides in ((self.client, "rmem"), (self.broker, "wmem")):
+                setting = f"echo 4096 4194304 8388608 >/proc/sys/net/ipv4/tcp_{sides}"
+                subprocess.run(["ip", "netns", "exec", name, "sh", "-c", setting], check=True)
 
     def hear(self, line: str) -> None:
         kind, *numbers = line.split()

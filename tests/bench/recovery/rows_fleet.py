@@ -38,8 +38,8 @@ def _restart(bench: Bench, broker: Broker, lane: Lane, peer: Peer, clients: list
     before = len(broker.log())
     broker.terminate()
     time.sleep(DOWN)
+    started = now()  # before the broker listens: some are back at once
     broker.start()
-    started = now()
 
     def back() -> list[int]:
         return sorted(up for client in clients for up in client.ups if up >= started)

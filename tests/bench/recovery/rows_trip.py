@@ -24,30 +24,34 @@ def trip(bench: Bench) -> None:
         Delay(TRIP_MS) as delay,
         Broker(namespace=delay.broker, host=delay.BROKER, tls=True) as broker,
         Lane(bench, "trip", "plain", broker, rate=100, qos=1) as plain,
-        Lane(bench, "trip", "TLS 1.3", broker, rate=100, qos=2) as secure,
+        Lane(bench, "trip", "plain, QoS 2", broker, rate=100, qos=2) as twice,
+        Lane(bench, "trip", "TLS 1.3", broker, rate=100, qos=1) as secure,
     ):
         for peer in bench.usual():
             _add(plain, peer, delay, broker.socket)
+            _add(twice, peer, delay, broker.socket)
         for peer in bench.usual(tls=True):
             _add(secure, peer, delay, f"{delay.BROKER}:{broker.tls_port}", ca=broker.ca)
-        for lane in (plain, secure):
+        lanes = (plain, twice, secure)
+        for lane in lanes:
             lane.ready()
         time.sleep(5.5)
         for _ in range(bench.repeat):
             # What is under way on the wire at the cut comes after it: only what was published later counts.
             cuts: dict[Subject, tuple[int, int]] = {}
-            for subject in shuffled([*plain.subjects, *secure.subjects]):
+            for subject in shuffled(subject for lane in lanes for subject in lane.subjects):
                 cuts[subject] = subject.cut("reset"), subject.feed.publish()
                 time.sleep(0.05)
-            for subject, (cut, number) in cuts.items():
-                subject.await_back(cut, number, 15)
-                _sample(bench, delay, subject, plain if subject in plain.subjects else secure, cut, number)
+            for lane in lanes:
+                for subject in lane.subjects:
+                    subject.await_back(*cuts[subject], 15)
+                    _sample(bench, delay, subject, lane, *cuts[subject])
             time.sleep(max(0.0, max(cut for cut, _ in cuts.values()) / 1e9 + 5.5 - time.monotonic()))
         for subject in secure.subjects:
             assert subject.gate is not None
             resumed, of = subject.gate.resumed()
             bench.figures.count("trip", secure.case, subject.name, "% resumed", 100 * resumed / max(1, of))
-        for lane in (plain, secure):
+        for lane in lanes:
             lane.account()
 
 

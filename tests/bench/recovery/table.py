@@ -163,6 +163,7 @@ LIMITS = {
     ("alarm", ""): ("max", 0.0),
     ("link", ""): ("p50", 55.0),
     ("trip", "plain"): ("p50", 2.1),
+    ("trip", "plain, QoS 2"): ("p50", 2.1),
     ("trip", "TLS 1.3"): ("p50", 3.1),
     ("lost", "session lost"): ("p50", 2.1),
     ("lost", "session kept"): ("max", 0.0),

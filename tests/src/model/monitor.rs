@@ -142,6 +142,10 @@ impl Monitor {
                 self.link.disconnect = true;
                 Ok(())
             }
+            // The server ignores it if it refuses the CONNECT, and it repeats no retained message. [MQTT-3.1.4-6]
+            Kind::Subscribe if !self.link.connack && self.level == 5 && repeats_nothing(packet) => {
+                self.request(packet)
+            }
             _ if !self.link.connack => Err("sent before the CONNACK".into()),
             Kind::Publish => self.publish(packet),
             Kind::Pubrel => self.release(packet.id()),
@@ -347,5 +351,16 @@ impl Monitor {
             self.granted.clear();
         }
         self.link.restore = self.granted.clone();
+        for (_, filters) in self.link.requests.values() {
+            for filter in filters {
+                self.link.restore.remove(filter);
+            }
+        }
     }
+}
+
+/// Every filter has a retain handling of 1 or 2.
+fn repeats_nothing(packet: &Packet) -> bool {
+    let filters = String::from_utf8_lossy(packet.bytes("filters")).into_owned();
+    filters.split(',').all(|filter| filter.split(':').any(|word| matches!(word, "rh1" | "rh2")))
 }

@@ -140,7 +140,7 @@ impl Words<'_> {
     fn client(&mut self) -> Result<Action> {
         let verb = self.next()?;
         Ok(match verb.as_str() {
-            "start" | "close" => Action::Command(verb),
+            "start" | "close" | "reconnect_now" | "network_changed" => Action::Command(verb),
             "stop" => match self.take("rc=") {
                 Some(code) => Action::Command(format!("stop {}", number(&code)?)),
                 None => Action::Command(verb),

@@ -148,6 +148,12 @@ impl Inbound {
         }
     }
 
+    /// The delivery under this identifier.
+    pub(crate) fn delivery(&self, packet_identifier: u16) -> Option<Delivery> {
+        let serial = self.entries.get(&packet_identifier)?.serial;
+        Some(Delivery { packet_identifier, serial })
+    }
+
     /// What the acknowledgement of this delivery rests on; 0 also where none is owed any more.
     pub(crate) fn rests_on(&self, delivery: Delivery) -> Lsn {
         let entry = self.entries.get(&delivery.packet_identifier);

@@ -3,11 +3,14 @@
 mod identifiers;
 mod inbound;
 mod outbound;
+mod sequence;
 mod subscriptions;
 
 pub(crate) use identifiers::Identifiers;
 pub(crate) use inbound::{fingerprint, Arrival, Fingerprint, Inbound, Release};
 pub(crate) use outbound::{count_down, needs_identifier, Admission, Item, Outbound, Phase, Place};
+pub use sequence::Gap;
+pub(crate) use sequence::Sequences;
 pub(crate) use subscriptions::{Request, RequestKind, Subscriptions};
 
 use bytestring::ByteString;
@@ -31,6 +34,7 @@ pub(crate) struct Session {
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) sequences: Sequences,
     pub(crate) held: Option<Held>,
     /// A CONNECT left and its CONNACK never came: the server may have begun a new session that the next CONNACK
     /// calls present.
@@ -47,6 +51,7 @@ impl Session {
             outbound: Outbound::new(options),
             inbound: Inbound::default(),
             subscriptions: Subscriptions::default(),
+            sequences: Sequences::default(),
             held: None,
             doubtful: false,
             started_clean: false,

@@ -267,6 +267,15 @@ impl Outbound {
         places
     }
 
+    /// The oldest publish that was sent and neither acknowledged nor released.
+    pub(crate) fn first_flight(&self) -> Option<Place> {
+        let first = self.by_identifier.values().copied().min()?;
+        self.items
+            .get(&first)
+            .filter(|item| matches!(item.phase, Phase::Sent(_)) && item.written)
+            .map(|_| first)
+    }
+
     /// Every place of the list, for giving up.
     pub(crate) fn places(&self) -> Vec<Place> {
         self.items.keys().copied().collect()

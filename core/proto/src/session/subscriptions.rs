@@ -53,6 +53,13 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Whether this subscription of a request is this wish. Restorations may have another retain handling.
+    fn is_asked_by(&self, asked: &Subscription, restoration: bool) -> bool {
+        let have = &self.subscription;
+        let handling = if restoration { have.retain_handling } else { asked.retain_handling };
+        *have == Subscription { retain_handling: handling, ..asked.clone() }
+    }
+
     /// What the server holds under this filter.
     fn into_standing(self) -> Option<Box<Wanted>> {
         match self.granted {
@@ -219,6 +226,51 @@ impl Subscriptions {
         filters
     }
 
+    /// What restores every wanted filter that no waiting request asks for anyway, for a server that may have the session
+    /// or not: with retain handling 1 it repeats no retained message of one that it has.
+    pub(crate) fn pipelined(&self) -> Vec<Request> {
+        let on_their_way = self.on_their_way();
+        let mut wanted: Vec<&Wanted> =
+            self.wanted.values().filter(|w| !on_their_way.contains(&w.subscription.filter)).collect();
+        wanted.sort_unstable_by_key(|wanted| wanted.order);
+        let mut requests: Vec<(&Properties, Vec<Subscription>)> = Vec::new();
+        for wanted in wanted {
+            let retain_handling = wanted.subscription.retain_handling.max(1);
+            let subscription = Subscription { retain_handling, ..wanted.subscription.clone() };
+            match requests.iter_mut().find(|(properties, _)| **properties == wanted.properties) {
+                Some((_, subscriptions)) => subscriptions.push(subscription),
+                None => requests.push((&wanted.properties, vec![subscription])),
+            }
+        }
+        let request = |(properties, subscriptions): (&Properties, _)| {
+            let kind = RequestKind::Subscribe(subscriptions);
+            Request { ticket: None, kind, properties: properties.clone() }
+        };
+        requests.into_iter().map(request).collect()
+    }
+
+    /// A restoration that was sent with the CONNECT.
+    pub(crate) fn restoring_now(&mut self, identifier: u16, request: Request) {
+        self.restoring += 1;
+        self.sent(identifier, request);
+    }
+
+    /// The session is lost, and its restoration was sent with the CONNECT: it answers whoever asks for the same. Gives
+    /// the number of filters.
+    pub(crate) fn claim_pipelined(&mut self) -> usize {
+        let mut filters = 0;
+        for request in self.asked.values() {
+            let RequestKind::Subscribe(subscriptions) = &request.kind else { continue };
+            for subscription in subscriptions {
+                if let Some(wanted) = self.wanted.get_mut(&subscription.filter) {
+                    (wanted.granted, wanted.standing, wanted.claimable) = (None, None, true);
+                    filters += 1;
+                }
+            }
+        }
+        filters
+    }
+
     fn on_their_way(&self) -> BTreeSet<ByteString> {
         let filters = |request: &Request| match &request.kind {
             RequestKind::Subscribe(subscriptions) => subscriptions.iter().map(|s| s.filter.clone()).collect(),
@@ -245,7 +297,7 @@ impl Subscriptions {
             for (subscription, code) in subscriptions.iter().zip(codes) {
                 match self.wanted.get_mut(&subscription.filter) {
                     Some(_) if *code >= 0x80 => self.refused(subscription, *code, request.ticket.is_some()),
-                    Some(wanted) if wanted.subscription == *subscription => {
+                    Some(wanted) if wanted.is_asked_by(subscription, request.ticket.is_none()) => {
                         (wanted.granted, wanted.standing) = (Some(*code), None);
                     }
                     _ => {}
@@ -259,7 +311,7 @@ impl Subscriptions {
     /// it stands. A restoration that is refused stays wanted: this server or the next may think better of it.
     fn refused(&mut self, subscription: &Subscription, code: u8, asked_by_application: bool) {
         let Some(wanted) = self.wanted.get_mut(&subscription.filter) else { return };
-        if wanted.subscription != *subscription {
+        if !wanted.is_asked_by(subscription, !asked_by_application) {
             return;
         }
         if asked_by_application {

@@ -45,6 +45,33 @@ pub fn frame(version: Version, buffer: &[u8], maximum: u32) -> Result<Option<Fra
     Ok(Some(Frame { first, header, total }))
 }
 
+/// A PUBLISH that is larger than is accepted, as far as its first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargePublish {
+    /// Length of the fixed header.
+    pub header: usize,
+    /// How many bytes from the start of the packet name it: up to its packet identifier.
+    pub known: usize,
+    /// Length of the whole packet.
+    pub total: usize,
+}
+
+/// Reads the beginning of a PUBLISH of QoS 1 or 2. `None`: it is none, or cannot be one. Where topic and identifier are
+/// not here yet, `known` is more than there is.
+pub fn large_publish(buffer: &[u8]) -> Option<LargePublish> {
+    let (&first, rest) = buffer.split_first()?;
+    let (remaining, width) = read_variable(rest).ok()??;
+    if first >> 4 != 3 || !matches!(first >> 1 & 3, 1 | 2) {
+        return None;
+    }
+    let (header, total) = (1 + width, 1 + width + remaining as usize);
+    let known = match buffer.get(header..header + 2) {
+        Some(length) => header + 4 + usize::from(u16::from_be_bytes([length[0], length[1]])),
+        None => header + 4,
+    };
+    (known <= total).then_some(LargePublish { header, known, total })
+}
+
 /// Type and flags as a server may send them [MQTT-2.1.3-1], [MQTT-3.3.1-4].
 fn check_first(version: Version, first: u8) -> Result<(), Violation> {
     let flags = match first >> 4 {

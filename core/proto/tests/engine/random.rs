@@ -43,8 +43,12 @@ impl Story {
     fn new(seed: u64) -> Story {
         let mut random = Random(seed);
         let version = if random.below(2) == 0 { Version::V4 } else { Version::V5 };
-        let options =
-            Options { protocol_version: version, max_inflight: 1 + random.below(9) as u16, ..options() };
+        let options = Options {
+            protocol_version: version,
+            max_inflight: 1 + random.below(9) as u16,
+            quarantine_after: 0,
+            ..options()
+        };
         Story {
             bench: Bench::new(options),
             server: Server::new(version as u8),

@@ -1,0 +1,87 @@
+"""What the client tells of an outage, of poison and of gaps, and what it is told of the network."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import remqtt.client as mqtt
+from conftest import Calls, Peer
+from remqtt.reports import Gap, Outage, Quarantined
+
+V2 = mqtt.CallbackAPIVersion.VERSION2
+
+
+def test_an_outage_is_an_object_that_says_everything_in_words(make: Any, peer: Peer) -> None:
+    client = make(V2, "kept", clean_session=False)
+    calls = Calls(client, "on_connect", "on_recovered", "on_message")
+    client.connect("127.0.0.1", peer.port)
+    client.loop_start()
+    server = peer.accept()
+    server.welcome()
+    server.send(b"\x30\x04\x00\x01tx")
+    calls.find("on_message")
+    server.reset()
+    again = peer.accept()
+    again.welcome(session_present=True)
+    again.send(b"\x30\x04\x00\x01ty")
+    outage = calls.find("on_recovered")[0]
+    assert isinstance(outage, Outage)
+    assert (outage.number, outage.signal, outage.session_kept) == (1, "End", True)
+    assert (outage.received_before, outage.received_after, outage.missing) == (1, 1, 0)
+    assert outage.text == str(outage) and outage.text.startswith("outage 1: the connection was lost")
+    assert outage["cause"] == outage.cause and client.timeline() == [outage]
+    with pytest.raises(KeyError):
+        outage["nothing"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        outage.number = 2
+
+
+def test_missing_messages_are_told_before_the_one_that_shows_it(make: Any, peer: Peer) -> None:
+    client = make(V2, options={"sequence_in_payload": "true"})
+    calls = Calls(client, "on_connect", "on_message", "on_gap")
+    client.connect("127.0.0.1", peer.port)
+    client.loop_start()
+    server = peer.accept()
+    server.welcome()
+    calls.find("on_connect")
+    server.send(b"\x30\x04\x00\x01t1\x30\x04\x00\x01t5")
+    assert calls.next()[0] == "on_message"
+    name, gap, *_ = calls.next()
+    assert (name, gap, gap.missing) == ("on_gap", Gap("t", 2, 5), 3)
+    assert client.stats()["missing_messages"] == 3
+
+
+def test_a_message_that_ends_every_connection_is_told_and_acknowledged(make: Any, peer: Peer) -> None:
+    client = make(V2, options={"reconnect_min_delay": 1, "reconnect_max_delay": 1})
+    calls = Calls(client, "on_quarantined")
+    client.connect("127.0.0.1", peer.port)
+    client.loop_start()
+    packet = b"\x32\x06\x00\x01#\x00\x09p"
+    for _ in range(3):
+        server = peer.accept()
+        server.welcome()
+        server.send(packet)
+    server = peer.accept()
+    server.welcome()
+    server.send(packet)
+    server.expect(b"\x40\x02\x00\x09")
+    assert calls.find("on_quarantined")[0] == Quarantined(False, 9, "", packet, 1, False)
+
+
+@pytest.mark.parametrize("wakes", ["reconnect_now", "network_changed"])
+def test_a_wait_ends_when_the_program_says_so(make: Any, peer: Peer, wakes: str) -> None:
+    client = make(V2, options={"reconnect_min_delay": 3_600_000, "reconnect_max_delay": 3_600_000})
+    calls = Calls(client, "on_connect", "on_disconnect")
+    client.connect("127.0.0.1", peer.port)
+    client.loop_start()
+    for _ in range(2):  # the second loss comes before the connection has proved stable
+        server = peer.accept()
+        server.welcome()
+        calls.find("on_connect")
+        server.reset()
+        calls.find("on_disconnect")
+    getattr(client, wakes)()
+    peer.accept().welcome()
+    calls.find("on_connect")

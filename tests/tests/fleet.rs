@@ -1,0 +1,105 @@
+//! Fleet manners on the virtual clock: thousands of engines, one server that was away.
+//!
+//! The server refuses every port of every client until it is back, then accepts at once. What is counted is what it sees:
+//! the CONNECTs that arrive.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)] // the helpers of a test are its code too
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use remqtt_proto::{Command, Engine, Error, ErrorCode, Input, Instant, Options, Output, State};
+
+const CONNACK: [u8; 5] = [0x20, 3, 1, 0, 0];
+
+/// When the CONNECTs of so many clients arrive, counted from the server's return, sorted. All of them had a stable
+/// connection, and lost it in the same moment.
+fn returns(clients: u64, outage: Duration) -> Vec<Duration> {
+    let lost = Instant(10_000_000_000);
+    let back = lost + outage;
+    let mut arrivals = Vec::new();
+    let mut fleet: Vec<Engine> = Vec::new();
+    let mut clock = BinaryHeap::new();
+    for seed in 0..clients {
+        let options = Options { servers: vec!["mqtt://x".into()], ..Options::default() };
+        let mut engine = Engine::new(options, seed, Instant(0));
+        engine.handle(Instant(0), Input::Command(Command::Start));
+        accept(&mut engine, Instant(0));
+        engine.handle(Instant(6_000_000_000), Input::Timeout);
+        let attempt = drain(&mut engine).unwrap_or(1);
+        engine.handle(lost, Input::LinkDown(attempt, Error::from(ErrorCode::ConnectionLost)));
+        clock.push(Reverse((lost, seed)));
+        fleet.push(engine);
+    }
+    while let Some(Reverse((now, client))) = clock.pop() {
+        let engine = &mut fleet[client as usize];
+        engine.handle(now, Input::Timeout);
+        while let Some(attempt) = drain(engine) {
+            if now >= back {
+                arrivals.push(now.since(back));
+                engine.handle(now, Input::LinkUp(attempt));
+                engine.handle(now, Input::Received(attempt, &CONNACK));
+            } else {
+                engine.handle(now, Input::LinkDown(attempt, Error::from(ErrorCode::ConnectFailed)));
+            }
+        }
+        if let (Some((at, _)), true) = (engine.poll_timeout(), engine.state() != State::Connected) {
+            clock.push(Reverse((at, client)));
+        }
+    }
+    arrivals.sort_unstable();
+    arrivals
+}
+
+fn accept(engine: &mut Engine, now: Instant) {
+    let attempt = drain(engine).expect("a dial");
+    engine.handle(now, Input::LinkUp(attempt));
+    engine.handle(now, Input::Received(attempt, &CONNACK));
+}
+
+/// Takes all outputs and gives the last attempt that is to be dialled.
+fn drain(engine: &mut Engine) -> Option<u64> {
+    let mut dial = None;
+    while let Some(output) = engine.poll_output() {
+        if let Output::Dial(attempt, _) = output {
+            dial = Some(attempt);
+        }
+    }
+    dial
+}
+
+/// The largest number of arrivals within one slice of this length.
+fn peak(arrivals: &[Duration], slice: Duration) -> usize {
+    let slices = arrivals.iter().map(|at| at.as_nanos() / slice.as_nanos());
+    let mut counts = std::collections::BTreeMap::new();
+    slices.for_each(|slice| *counts.entry(slice).or_insert(0) += 1);
+    counts.into_values().max().unwrap_or(0)
+}
+
+#[test]
+fn of_ten_thousand_clients_no_second_sees_more_than_a_fifth_after_a_minute_of_outage() {
+    let arrivals = returns(10_000, Duration::from_secs(60));
+    assert_eq!(arrivals.len(), 10_000, "one CONNECT each");
+    let busiest = peak(&arrivals, Duration::from_secs(1));
+    println!(
+        "10,000 clients, 60 s: at most {busiest} in a second, the last after {:?}",
+        arrivals.last().unwrap()
+    );
+    assert!(busiest <= 2_000, "{busiest} in one second");
+}
+
+#[test]
+fn a_thousand_sessions_come_back_from_a_restart_spread_and_soon() {
+    for restart in [1_000, 2_000, 3_000, 5_000] {
+        let arrivals = returns(1_000, Duration::from_millis(restart));
+        assert!(arrivals.len() <= 1_050, "{} CONNECTs", arrivals.len());
+        let slice = Duration::from_millis(100);
+        let slices = arrivals.last().unwrap().as_nanos() / slice.as_nanos() + 1;
+        let (busiest, mean) = (peak(&arrivals, slice) as f64, 1_000.0 / slices as f64);
+        let latest = arrivals[989];
+        println!("restart of {restart} ms: peak/mean {:.2}, 99 % within {latest:?}", busiest / mean);
+        assert!(busiest <= 3.0 * mean, "restart of {restart} ms: {busiest} in 100 ms, {mean} on average");
+        assert!(latest <= Duration::from_secs(3));
+    }
+}
