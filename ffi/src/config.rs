@@ -145,8 +145,8 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     at 50 ms of round trip 20,000 messages a second. On MQTT 3.1.1 at most 19 of them are QoS 2,
 ///     because brokers have a limit there that they cannot announce.
 ///   receive_maximum: integer, 1 to 65535; default 65535
-///     MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
-///     Default 65535; what bounds memory is `receive_buffer`.
+///     MQTT 5 receive maximum that we announce, explicitly unless `announce_receive_maximum` is off:
+///     brokers fall back to 20 without it. Default 65535; what bounds memory is `receive_buffer`.
 ///   announce_receive_maximum: boolean; default true
 ///     Announce also a receive maximum that is the protocol's own default. Default on; for clients that
 ///     receive nothing it makes no difference.
@@ -188,6 +188,12 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     of QoS 1 and 2 and their phases, identifiers of received QoS 2 messages, wanted subscriptions,
 ///     the client identifier. One client uses it at a time; the directory is made if it is missing.
 ///     Empty (default): the session lives in memory.
+///   pipeline: boolean; default true
+///     Send the SUBSCRIBE that restores right behind the CONNECT where the session is probably lost: a
+///     round trip less. MQTT 5 only. Default on; a server that does not bear it is remembered.
+///   follow_references: boolean; default true
+///     Go to another server when this one says so (MQTT 5 reason codes 0x9C and 0x9D with a server
+///     reference), over the same transport. Default on.
 ///   quarantine_after: integer, 0 to 65535; default 3
 ///     A message that stands at the end of so many connections in a row is taken out of the traffic,
 ///     with an event, so that the others can pass. 0: never. Default 3: two may be chance.

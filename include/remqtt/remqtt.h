@@ -57,7 +57,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 48
+#define REMQTT_ABI_VERSION 49
 
 /**
  * Kind of a property's value: no such property.
@@ -714,6 +714,10 @@ typedef struct {
      * Messages that are missing there.
      */
     uint64_t missing_messages;
+    /**
+     * Times that a second way to the server was opened beside a link that seemed dead.
+     */
+    uint64_t probes;
 } remqtt_stats;
 
 /**
@@ -1150,8 +1154,16 @@ void remqtt_config_free(remqtt_config *config);
  *     application that has stopped looking. The server takes it for dead after 1.5 keep alives and
  *     publishes its will. Default on.
  *   ping_timeout: milliseconds, 1 to 3600000; default 5000
- *     How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
- *     Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
+ *     How long a PINGREQ may stay unanswered at most, in milliseconds, before the connection counts as
+ *     lost; where `detect_within` is not 0 the time follows the round trips that were measured, from
+ *     200 ms on. Default 5000: above any honest round trip, far below the 1.5 keep alives of the
+ *     protocol.
+ *   detect_within: milliseconds, 0 to 3600000; default 5000
+ *     How soon a dead connection is to be noticed, in milliseconds, even when nothing is sent: PINGREQ
+ *     goes out as often as that takes, and a busy stream that stops, bytes that TCP has to send again,
+ *     a network that changed or a machine that slept are reasons to ask at once. Default 5000: about
+ *     30 bytes a second on an idle connection, headers included. 500 is fast; 0 is frugal: only keep
+ *     alive and `ping_timeout` count.
  *   connect_timeout: milliseconds, 1 to 3600000; default 5000
  *     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
  *   reconnect_min_delay: milliseconds, 0 to 86400000; default 50
@@ -1176,8 +1188,8 @@ void remqtt_config_free(remqtt_config *config);
  *     at 50 ms of round trip 20,000 messages a second. On MQTT 3.1.1 at most 19 of them are QoS 2,
  *     because brokers have a limit there that they cannot announce.
  *   receive_maximum: integer, 1 to 65535; default 65535
- *     MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
- *     Default 65535; what bounds memory is `receive_buffer`.
+ *     MQTT 5 receive maximum that we announce, explicitly unless `announce_receive_maximum` is off:
+ *     brokers fall back to 20 without it. Default 65535; what bounds memory is `receive_buffer`.
  *   announce_receive_maximum: boolean; default true
  *     Announce also a receive maximum that is the protocol's own default. Default on; for clients that
  *     receive nothing it makes no difference.
@@ -1219,6 +1231,12 @@ void remqtt_config_free(remqtt_config *config);
  *     of QoS 1 and 2 and their phases, identifiers of received QoS 2 messages, wanted subscriptions,
  *     the client identifier. One client uses it at a time; the directory is made if it is missing.
  *     Empty (default): the session lives in memory.
+ *   pipeline: boolean; default true
+ *     Send the SUBSCRIBE that restores right behind the CONNECT where the session is probably lost: a
+ *     round trip less. MQTT 5 only. Default on; a server that does not bear it is remembered.
+ *   follow_references: boolean; default true
+ *     Go to another server when this one says so (MQTT 5 reason codes 0x9C and 0x9D with a server
+ *     reference), over the same transport. Default on.
  *   quarantine_after: integer, 0 to 65535; default 3
  *     A message that stands at the end of so many connections in a row is taken out of the traffic,
  *     with an event, so that the others can pass. 0: never. Default 3: two may be chance.
