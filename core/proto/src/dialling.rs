@@ -255,7 +255,7 @@ impl Engine {
 
     /// Something speaks against the link: asks it for a sign of life, unless it is being asked.
     fn ask(&mut self, now: Instant, sign: Sign) {
-        if self.watched().is_none() || self.options.detect_within.is_zero() {
+        if self.watched().is_none() {
             return;
         }
         let Some(link) = &mut self.link else { return };
