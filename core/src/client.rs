@@ -16,6 +16,7 @@ use remqtt_proto::{
 
 use crate::dispatch::{Batch, Handler};
 use crate::driver::Driver;
+use crate::netwatch;
 use crate::pool::Pool;
 use crate::runtime::{now, Presence};
 use crate::shared::{Load, Shared};
@@ -59,6 +60,7 @@ impl Client {
             complete(Driver::new(shared.clone(), engine))
         };
         runtime.spawn(driver);
+        netwatch::enrol(&shared);
         Ok(Client { shared })
     }
 

@@ -7,29 +7,29 @@
 //! Buffers belong to the thread, not to the client: an idle client owns neither a read nor a write buffer. Only what
 //! the socket did not take stays with its client.
 
+mod dialling;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use remqtt_proto::{
     Attempt, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Outcome, Output, State,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::budget;
 use crate::disk::Disk;
-use crate::runtime::now;
+use crate::runtime::{asleep, now};
 use crate::shared::{Report, Shared};
 use crate::store::SessionStore;
-use crate::transport::{self, Garage, Stream};
+use crate::transport::{Garage, Stream, Way};
 
 /// Rounds before the task yields to others.
 const ROUNDS: usize = 8;
@@ -41,11 +41,11 @@ const READ_BUFFER: usize = 64 << 10;
 /// How long an acknowledgement waits for others, and how many of them make it leave at once.
 const ACK_DELAY: Duration = Duration::from_millis(2);
 const ACK_BATCH: usize = 1_024;
-/// How long a connection that is hung up may take to send the rest and to hear the other side's end.
-const LINGER: Duration = Duration::from_secs(1);
 /// Longest sleep. The timers stand still while the machine sleeps and the engine's clock does not, so a deadline that
 /// passed meanwhile is noticed this late.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+/// The shortest sleep of the machine that connections may not survive. Less is two clocks read one after the other.
+const NAP: Duration = Duration::from_millis(500);
 
 thread_local! {
     static SCRATCH: Cell<Scratch> = Cell::default();
@@ -60,11 +60,9 @@ struct Scratch {
     report: Report,
 }
 
-type Dialling = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
-
 enum Link {
     Down,
-    Dialling(Attempt, Dialling),
+    Dialling(Way),
     Up(Attempt, Stream),
 }
 
@@ -76,6 +74,8 @@ pub(crate) struct Driver {
     /// What was wrong with the store when it was opened; the first thing to be told.
     damage: Option<Error>,
     link: Link,
+    /// A way that is opened beside the link.
+    probe: Option<Way>,
     garage: Garage,
     /// Taken from the queue, not yet handed to the engine.
     commands: VecDeque<Command>,
@@ -91,6 +91,8 @@ pub(crate) struct Driver {
     tcp_ack_owed: bool,
     /// When the first of the acknowledgements that wait for others came.
     acks_since: Option<Instant>,
+    /// How long the machine had slept when this was looked at last.
+    asleep: Duration,
     sleep: Pin<Box<Sleep>>,
     /// When `sleep` ends.
     armed: Option<Instant>,
@@ -107,6 +109,7 @@ impl Driver {
             disk: None,
             damage: None,
             link: Link::Down,
+            probe: None,
             garage: Garage::default(),
             commands: VecDeque::new(),
             unsent: BytesMut::new(),
@@ -115,6 +118,7 @@ impl Driver {
             write_failed: false,
             tcp_ack_owed: false,
             acks_since: None,
+            asleep: asleep(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
             closed: false,
@@ -132,6 +136,10 @@ impl Driver {
     }
 
     fn work(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        let asleep = std::mem::replace(&mut self.asleep, asleep());
+        if self.asleep > asleep + NAP {
+            self.engine.handle(now(), Input::Resumed);
+        }
         for _ in 0..ROUNDS {
             let busy = self.round(cx, scratch);
             if self.closed {
@@ -161,6 +169,7 @@ impl Driver {
             Link::Dialling(..) => self.dialled(now, cx),
             Link::Up(..) => self.receive(now, cx, scratch),
         };
+        busy |= self.probed(now, cx);
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.engine.handle(now, Input::Timeout);
             busy = true;
@@ -243,22 +252,6 @@ impl Driver {
         Poll::Ready(())
     }
 
-    fn dialled(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Link::Dialling(attempt, dialling) = &mut self.link else { return false };
-        let attempt = *attempt;
-        let Poll::Ready(result) = dialling.as_mut().poll(cx) else { return false };
-        match result {
-            Ok(stream) => {
-                self.link = Link::Up(attempt, stream);
-                self.write_failed = false;
-                self.unflushed = false;
-                self.engine.handle(now, Input::LinkUp(attempt));
-            }
-            Err(error) => self.link_down(now, attempt, error),
-        }
-        true
-    }
-
     fn receive(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
         let Link::Up(attempt, stream) = &mut self.link else { return false };
         let attempt = *attempt;
@@ -289,12 +282,6 @@ impl Driver {
         true
     }
 
-    fn link_down(&mut self, now: Instant, attempt: Attempt, error: Error) {
-        self.link = Link::Down;
-        self.unsent = BytesMut::new();
-        self.engine.handle(now, Input::LinkDown(attempt, error));
-    }
-
     /// Does what the engine wants done.
     fn carry_out(&mut self, now: Instant, scratch: &mut Scratch) -> bool {
         let mut busy = false;
@@ -302,7 +289,11 @@ impl Driver {
             busy = true;
             match output {
                 Output::Dial(attempt, server) => self.dial(now, attempt, server),
-                Output::Hangup(_) => self.hang_up(now, scratch),
+                Output::Probe(attempt, server) => self.begin_probe(now, attempt, server),
+                Output::Proceed(attempt) => self.proceed(attempt),
+                Output::TryAgain(attempt) => self.try_again(attempt),
+                Output::Inspect(attempt) => self.inspect(now, attempt),
+                Output::Hangup(attempt) => self.hang_up(now, attempt, scratch),
                 Output::Persist(lsn, change) => {
                     if let Some(disk) = &mut self.disk {
                         disk.add(lsn, change);
@@ -312,45 +303,6 @@ impl Driver {
             }
         }
         busy
-    }
-
-    fn dial(&mut self, now: Instant, attempt: Attempt, server: usize) {
-        let url = self.engine.server(server).unwrap_or_default();
-        let dialler = self.shared.queue.lock().dialler.clone();
-        match self.garage.road(url, self.engine.options(), dialler) {
-            Ok(road) => {
-                let wait = budget::wait(now);
-                if !wait.is_zero() {
-                    self.engine.handle(now, Input::Postponed(attempt, wait));
-                }
-                let dialling = async move {
-                    tokio::time::sleep(wait).await;
-                    transport::dial(road).await
-                };
-                self.link = Link::Dialling(attempt, Box::pin(dialling));
-            }
-            // What another server calls a server is no option of ours, and no reason to give up.
-            Err(error) if server >= self.engine.options().servers.len() => {
-                self.link_down(now, attempt, Error::new(ErrorCode::ConnectFailed, error.detail));
-            }
-            Err(error) => self.link_down(now, attempt, error),
-        }
-    }
-
-    /// Lets the rest go out in the background: the next attempt must not wait for a peer that is silent.
-    fn hang_up(&mut self, now: Instant, scratch: &mut Scratch) {
-        let mut rest = std::mem::take(&mut self.unsent);
-        self.engine.poll_transmit(now, &mut scratch.transmit);
-        rest.unsplit(scratch.transmit.split());
-        if let Link::Up(_, mut stream) = std::mem::replace(&mut self.link, Link::Down) {
-            // What the socket takes at once leaves even if the process ends now.
-            let _ = write_all(&mut stream, &mut Context::from_waker(Waker::noop()), &mut rest);
-            let presence = self.shared.presence.lingering();
-            tokio::spawn(async move {
-                let _ = tokio::time::timeout(LINGER, end(stream, rest)).await;
-                drop(presence);
-            });
-        }
     }
 
     /// Records what an event means for the handles, and queues it for the application.
@@ -389,7 +341,7 @@ impl Driver {
             busy = true;
             self.tcp_ack_owed = false;
             self.unflushed = true;
-            match write_all(stream, cx, &mut self.unsent) {
+            match stream.poll_write_all(cx, &mut self.unsent) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(())) => {
                     scratch.transmit = std::mem::take(&mut self.unsent);
@@ -477,7 +429,7 @@ impl Future for Driver {
                 poll
             }
             Err(panic) => {
-                self.link = Link::Down;
+                (self.link, self.probe) = (Link::Down, None);
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
                 self.shared.fail(&Error::new(ErrorCode::Panic, text));
@@ -485,29 +437,6 @@ impl Future for Driver {
             }
         }
     }
-}
-
-/// Writes everything, and through all layers.
-fn write_all(stream: &mut Stream, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<()>> {
-    while !bytes.is_empty() {
-        match Pin::new(&mut *stream).poll_write(cx, bytes) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(sent)) => bytes.advance(sent),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-        }
-    }
-    Pin::new(stream).poll_flush(cx)
-}
-
-/// Sends the rest and the end of the stream, then reads to the other side's end: closing a socket that has unread
-/// bytes resets the connection, and the reset can overtake our last packet.
-async fn end(mut stream: Stream, rest: BytesMut) -> io::Result<()> {
-    stream.write_all(&rest).await?;
-    stream.shutdown().await?;
-    let mut ignored = [0; 1_024];
-    while stream.read(&mut ignored).await? > 0 {}
-    Ok(())
 }
 
 #[cfg(test)]
@@ -526,7 +455,7 @@ mod tests {
         let (topic, payload, properties) = ("t".into(), Default::default(), Properties::new());
         let publish = Publish { topic, payload, qos: QoS::AtLeastOnce, retain: false, properties };
         let ticket = client.publish(publish.clone()).unwrap();
-        driver.link = Link::Dialling(1, Box::pin(async { panic!("this panic belongs to the test") }));
+        driver.link = Link::Dialling(Way::new(1, async { panic!("this panic belongs to the test") }));
         driver.await;
         let error = client.wait(ticket, Duration::ZERO).unwrap_err();
         assert_eq!((error.code, &*error.detail), (ErrorCode::Panic, "this panic belongs to the test"));

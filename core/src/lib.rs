@@ -6,6 +6,7 @@ mod disk;
 mod dispatch;
 mod driver;
 mod ledger;
+mod netwatch;
 mod pool;
 mod runtime;
 mod shared;

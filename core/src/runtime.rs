@@ -23,6 +23,7 @@ use remqtt_proto::{Error, ErrorCode, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::dispatch;
+use crate::netwatch;
 use crate::pool::Crew;
 
 /// Forks in one line of descent after which no client can be made.
@@ -64,6 +65,13 @@ pub fn generation() -> usize {
 pub fn now() -> Instant {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
     time.map_or(Instant(0), |time| Instant(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64))
+}
+
+/// How long the machine has slept in all, or a constant where the system does not tell. It grows while no timer runs.
+pub(crate) fn asleep() -> Duration {
+    let Ok(running) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return Duration::ZERO };
+    let running = Instant(running.tv_sec() as u64 * 1_000_000_000 + running.tv_nsec() as u64);
+    now().since(running)
 }
 
 /// Ends the library's threads if every client is closed, and waits for them up to `timeout`. For programs that must
@@ -114,7 +122,9 @@ fn handle(rooms: &mut Rooms) -> Result<Handle, Error> {
         Ok(Err(error)) => return Err(Error::new(ErrorCode::Resource, format!("no I/O thread: {error}"))),
         Err(_) => return Err(Error::new(ErrorCode::Resource, "no I/O thread")),
     };
-    Ok(rooms.runtime.insert(made).handle().clone())
+    let handle = rooms.runtime.insert(made).handle().clone();
+    netwatch::begin(&handle);
+    Ok(handle)
 }
 
 /// Lets [`wind_down`] know of a crew.

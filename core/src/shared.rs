@@ -210,6 +210,17 @@ impl Shared {
         answered.recv_timeout(ANSWER).ok()
     }
 
+    /// A link, an address or a route of this machine has changed, as the system says. Only for clients that watch.
+    pub(crate) fn network_changed(&self) {
+        let mut queue = self.queue.lock();
+        let watches = !queue.closed && !queue.options.detect_within.is_zero();
+        // Once is enough, however many changes come before the driver hears of them.
+        if watches && !matches!(queue.commands.back(), Some(Command::NetworkChanged)) {
+            queue.commands.push_back(Command::NetworkChanged);
+            wake(queue);
+        }
+    }
+
     /// Makes the driver look around.
     pub(crate) fn wake(&self) {
         wake(self.queue.lock());

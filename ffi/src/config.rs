@@ -111,8 +111,16 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     application that has stopped looking. The server takes it for dead after 1.5 keep alives and
 ///     publishes its will. Default on.
 ///   ping_timeout: milliseconds, 1 to 3600000; default 5000
-///     How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
-///     Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
+///     How long a PINGREQ may stay unanswered at most, in milliseconds, before the connection counts as
+///     lost; where `detect_within` is not 0 the time follows the round trips that were measured, from
+///     200 ms on. Default 5000: above any honest round trip, far below the 1.5 keep alives of the
+///     protocol.
+///   detect_within: milliseconds, 0 to 3600000; default 5000
+///     How soon a dead connection is to be noticed, in milliseconds, even when nothing is sent: PINGREQ
+///     goes out as often as that takes, and a busy stream that stops, bytes that TCP has to send again,
+///     a network that changed or a machine that slept are reasons to ask at once. Default 5000: about
+///     30 bytes a second on an idle connection, headers included. 500 is fast; 0 is frugal: only keep
+///     alive and `ping_timeout` count.
 ///   connect_timeout: milliseconds, 1 to 3600000; default 5000
 ///     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
 ///   reconnect_min_delay: milliseconds, 0 to 86400000; default 50

@@ -54,6 +54,7 @@ fn the_layout_is_the_committed_one() {
             size connect_attempts connections outages sessions_lost sent_bytes received_bytes sent_publishes
             resent received_messages duplicates_suppressed published failed tolerated backlog_messages
             backlog_bytes inflight unacknowledged subscriptions downtime_ms quarantined gaps missing_messages
+            probes
         }
         remqtt_failure { after_ns cause server }
         remqtt_outage {

@@ -61,6 +61,8 @@ pub struct remqtt_stats {
     pub gaps: u64,
     /// Messages that are missing there.
     pub missing_messages: u64,
+    /// Times that a second way to the server was opened beside a link that seemed dead.
+    pub probes: u64,
 }
 
 impl From<&Stats> for remqtt_stats {
@@ -89,6 +91,7 @@ impl From<&Stats> for remqtt_stats {
             quarantined: stats.quarantined,
             gaps: stats.gaps,
             missing_messages: stats.missing_messages,
+            probes: stats.probes,
         }
     }
 }

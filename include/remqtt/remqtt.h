@@ -57,7 +57,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 48
+#define REMQTT_ABI_VERSION 49
 
 /**
  * Kind of a property's value: no such property.
@@ -714,6 +714,10 @@ typedef struct {
      * Messages that are missing there.
      */
     uint64_t missing_messages;
+    /**
+     * Times that a second way to the server was opened beside a link that seemed dead.
+     */
+    uint64_t probes;
 } remqtt_stats;
 
 /**
@@ -1150,8 +1154,16 @@ void remqtt_config_free(remqtt_config *config);
  *     application that has stopped looking. The server takes it for dead after 1.5 keep alives and
  *     publishes its will. Default on.
  *   ping_timeout: milliseconds, 1 to 3600000; default 5000
- *     How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
- *     Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
+ *     How long a PINGREQ may stay unanswered at most, in milliseconds, before the connection counts as
+ *     lost; where `detect_within` is not 0 the time follows the round trips that were measured, from
+ *     200 ms on. Default 5000: above any honest round trip, far below the 1.5 keep alives of the
+ *     protocol.
+ *   detect_within: milliseconds, 0 to 3600000; default 5000
+ *     How soon a dead connection is to be noticed, in milliseconds, even when nothing is sent: PINGREQ
+ *     goes out as often as that takes, and a busy stream that stops, bytes that TCP has to send again,
+ *     a network that changed or a machine that slept are reasons to ask at once. Default 5000: about
+ *     30 bytes a second on an idle connection, headers included. 500 is fast; 0 is frugal: only keep
+ *     alive and `ping_timeout` count.
  *   connect_timeout: milliseconds, 1 to 3600000; default 5000
  *     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
  *   reconnect_min_delay: milliseconds, 0 to 86400000; default 50

@@ -315,10 +315,12 @@ def peer() -> Iterator[Peer]:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., mqtt.Client]]:
-    """Makes clients and puts them away after the test."""
+    """Makes clients and puts them away after the test. No PINGREQ comes of itself, unless the test asks for it."""
     made: list[mqtt.Client] = []
 
     def make_client(*arguments: Any, **keywords: Any) -> mqtt.Client:
+        if isinstance(options := keywords.get("options", {}), dict):
+            keywords["options"] = {"detect_within": 0, **options}
         client = mqtt.Client(*(arguments or (V2,)), **keywords)
         made.append(client)
         return client

@@ -36,6 +36,12 @@ pub enum Op {
     CutFromServer(u16),
     /// Connections are refused from now on, or accepted again.
     Refuse(bool),
+    /// The network swallows everything for so many milliseconds, and attempts too.
+    Swallow(u32),
+    /// A link, an address or a route of the machine changes.
+    NetworkChange,
+    /// The machine sleeps for so many milliseconds.
+    Sleep(u32),
     /// The server keeps the session, or loses it, from the next connection on.
     KeepSession(bool),
     /// The receive maximum that the server announces from the next connection on.
@@ -74,7 +80,12 @@ impl Op {
             74..=77 => Op::Cut,
             78..=84 => Op::CutFromClient(random.below(60) as u16),
             85..=91 => Op::CutFromServer(random.below(30) as u16),
-            92..=93 => Op::Refuse(random.chance(30)),
+            92 => Op::Refuse(random.chance(30)),
+            93 => match random.below(3) {
+                0 => Op::Swallow(random.below(20_000) as u32),
+                1 => Op::NetworkChange,
+                _ => Op::Sleep(random.below(100_000) as u32),
+            },
             94..=95 => Op::KeepSession(!lossy || random.chance(40)),
             96..=98 => Op::ReceiveMaximum([1, 2, 5, 100, 65_535][random.below(5) as usize]),
             _ => Op::Restart,
@@ -108,6 +119,7 @@ fn settings(random: &mut Random) -> Run {
         pick("stable_after", &["0", "5000"]),
         pick("reconnect_max_delay", &["1000", "30000"]),
         pick("keepalive", &["0", "5", "60"]),
+        pick("detect_within", &["0", "500", "5000"]),
         pick("lost_session_publishes", &["resend", "resend", "fail"]),
         pick("lost_session_subscriptions", &["restore", "restore", "forget"]),
         // Cuts by chance look like those of a poisoned message now and then.
@@ -161,6 +173,15 @@ fn carry_out(play: &mut Play<'_, World>, op: Op, number: usize) -> Result<()> {
             Ok(())
         }
         Op::Refuse(refuse) => play.stage.refuse(refuse),
+        Op::Swallow(time) => {
+            play.stage.stall(true)?;
+            play.stage.ignore()?;
+            play.stage.advance(Duration::from_millis(time.into()))?;
+            play.stage.stall(false)?;
+            play.stage.refuse(false)
+        }
+        Op::NetworkChange => play.stage.network_changed(),
+        Op::Sleep(time) => play.stage.sleep(Duration::from_millis(time.into())),
         Op::KeepSession(kept) => {
             play.model.keep_session(kept);
             Ok(())

@@ -3,6 +3,8 @@
 //! Single-threaded and exact. Bytes leave the engine only when the peer wants to read or time passes, so a script
 //! decides what had left and what had not when the link was cut. Time jumps from timer to timer.
 
+mod ways;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -41,6 +43,8 @@ pub struct World {
 struct Network {
     dialled: Option<Attempt>,
     up: Option<Attempt>,
+    /// The way beside the link, and whether somebody has answered on it.
+    probe: Option<(Attempt, bool)>,
     refuse: bool,
     ignore: bool,
     stall: bool,
@@ -107,6 +111,18 @@ impl World {
         self.engine.as_ref()
     }
 
+    /// A link, an address or a route of the machine changes.
+    pub fn network_changed(&mut self) -> Outcome<()> {
+        self.handle(Input::Command(remqtt_proto::Command::NetworkChanged))
+    }
+
+    /// The machine sleeps: time passes, and no timer fires.
+    pub fn sleep(&mut self, time: Duration) -> Outcome<()> {
+        self.now = self.now + time;
+        self.down_since = self.down_since.map(|since| since + time);
+        self.handle(Input::Resumed)
+    }
+
     fn handle(&mut self, input: Input<'_>) -> Outcome<()> {
         if self.disk.is_dead() {
             return Ok(());
@@ -150,7 +166,7 @@ impl World {
     fn die(&mut self) {
         self.engine = None;
         self.disk.die();
-        (self.network.up, self.network.dialled) = (None, None);
+        (self.network.up, self.network.dialled, self.network.probe) = (None, None, None);
         if let Some(pipe) = self.pipes.back_mut() {
             pipe.closed = true;
         }
@@ -172,6 +188,11 @@ impl World {
             match output {
                 _ if outputs > bound => return Err(format!("more than {bound} outputs for one input")),
                 Output::Dial(attempt, _) => self.dial(attempt)?,
+                Output::Probe(attempt, _) => self.probe(attempt)?,
+                Output::Proceed(attempt) => self.proceed(attempt)?,
+                Output::TryAgain(attempt) => self.try_again(attempt)?,
+                // As on a system that does not tell.
+                Output::Inspect(attempt) => self.handle(Input::Inspected(attempt, None))?,
                 Output::Hangup(attempt) => self.hang_up(attempt)?,
                 Output::Persist(lsn, change) => {
                     self.disk.add(lsn, change);
@@ -182,49 +203,6 @@ impl World {
         }
         self.draining = false;
         Ok(outputs > 0)
-    }
-
-    fn dial(&mut self, attempt: Attempt) -> Outcome<()> {
-        if self.network.up.is_some() || self.network.dialled.is_some() {
-            return Err("a dial while there is another link".into());
-        }
-        if let Some(since) = self.down_since.take() {
-            let options = self.engine.as_ref().map_or(&self.options, |engine| engine.options());
-            let bound = options.reconnect_max_delay.max(options.refused_min_delay * 2);
-            if self.now.since(since) > bound {
-                return Err(format!("dialled {:?} after the link went down", self.now.since(since)));
-            }
-        }
-        if self.network.refuse {
-            let error = Error::new(ErrorCode::ConnectFailed, "refused");
-            return self.link_down(attempt, error);
-        }
-        if self.network.ignore {
-            self.network.dialled = Some(attempt);
-            return Ok(());
-        }
-        self.network.up = Some(attempt);
-        self.pipes.push_back(Pipe::default());
-        self.handle(Input::LinkUp(attempt))
-    }
-
-    fn hang_up(&mut self, attempt: Attempt) -> Outcome<()> {
-        if self.network.up == Some(attempt) {
-            let rest = self.poll_transmit()?;
-            if let Some(pipe) = self.pipes.back_mut() {
-                pipe.inbox.extend(rest);
-                pipe.closed = true;
-            }
-        } else if self.network.dialled != Some(attempt) {
-            return Ok(()); // crossed with the news that the link is down
-        }
-        (self.network.up, self.network.dialled) = (None, None);
-        self.link_down(attempt, Error::new(ErrorCode::ConnectionLost, "hung up"))
-    }
-
-    fn link_down(&mut self, attempt: Attempt, error: Error) -> Outcome<()> {
-        self.down_since = Some(self.now);
-        self.handle(Input::LinkDown(attempt, error))
     }
 
     /// The application gets an event and does what applications do.

@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::{Command, Delivery, Ticket};
+use crate::dialling::Dialling;
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, Outcome};
 use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
+use crate::liveness::{Sign, Transit};
 use crate::options::Options;
 use crate::pipeline::Memory;
 use crate::poison::Poison;
@@ -48,8 +50,15 @@ pub enum Input<'a> {
     Postponed(Attempt, Duration),
     /// Bytes arrived.
     Received(Attempt, &'a [u8]),
+    /// Somebody has answered: TCP is up, and what lies above it (TLS, WebSocket, a proxy) follows. May be left out
+    /// before `LinkUp`.
+    Reached(Attempt),
     /// The transport failed or was closed by the other side, or could not be made.
     LinkDown(Attempt, Error),
+    /// The answer to [`Output::Inspect`], at once; `None` where the system does not tell.
+    Inspected(Attempt, Option<Transit>),
+    /// The machine has slept: time has passed in which nothing could arrive.
+    Resumed,
     /// Everything that `poll_transmit` gave was handed to the transport.
     Flushed(Attempt),
     /// The driver stopped reading because the application is behind (`true`), or reads again. Silence that we cause
@@ -68,6 +77,15 @@ pub enum Input<'a> {
 pub enum Output {
     /// Connect to the server with this index: `Engine::server` knows its URL.
     Dial(Attempt, usize),
+    /// The same, but only until somebody has answered; then say [`Input::Reached`] and wait for `Proceed` or `Hangup`.
+    /// Another link may be up meanwhile.
+    Probe(Attempt, usize),
+    /// Go on with what `Probe` began, to the end.
+    Proceed(Attempt),
+    /// Nobody has answered yet: try once more beside what is under way. Whichever is answered first counts.
+    TryAgain(Attempt),
+    /// Look at what TCP knows of this connection, and say [`Input::Inspected`].
+    Inspect(Attempt),
     /// Write what `poll_transmit` still gives, without waiting for long, then close the transport (or stop dialling).
     Hangup(Attempt),
     /// Make this change durable, after all that came before it, then say [`Input::Persisted`]. Only of an engine made
@@ -101,6 +119,7 @@ pub struct Engine {
     pub(crate) session: Session,
     pub(crate) link: Option<Link>,
     pub(crate) reconnect: Reconnect,
+    pub(crate) dialling: Dialling,
     pub(crate) poison: Poison,
     pub(crate) referral: Referral,
     pub(crate) memory: Memory,
@@ -140,6 +159,7 @@ impl Engine {
             session: Session::new(&options),
             link: None,
             reconnect: Reconnect::new(seed),
+            dialling: Dialling::default(),
             poison: Poison::default(),
             referral: Referral::default(),
             memory: Memory::default(),
@@ -191,18 +211,23 @@ impl Engine {
     /// Tells the engine what happened. Never fails, never blocks; drain the polls afterwards.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         let current = self.link.as_ref().map(|link| link.attempt);
+        let probe = self.dialling.probe.map(|way| way.attempt);
         match input {
             Input::Command(command) => self.command(now, command),
             Input::LinkUp(attempt) if current == Some(attempt) => self.link_up(now),
             Input::Postponed(attempt, wait) if current == Some(attempt) => self.postponed(wait),
             Input::Received(attempt, bytes) if current == Some(attempt) => self.received(now, bytes),
             Input::LinkDown(attempt, error) if current == Some(attempt) => self.link_down(now, error),
+            Input::LinkDown(attempt, _) if probe == Some(attempt) => self.probe_failed(),
+            Input::Reached(attempt) => self.reached(now, attempt),
             Input::Flushed(attempt) if current == Some(attempt) => self.flushed(now),
+            Input::Inspected(attempt, transit) if current == Some(attempt) => self.inspected(now, transit),
+            Input::Resumed => self.resumed(now),
             Input::ReadingPaused(paused) => self.reading_paused(now, paused),
             Input::Persisted(lsn) => self.persisted(lsn),
             Input::PersistFailed(error) => self.persist_failed(error),
             Input::Timeout => self.timeout(now),
-            Input::LinkUp(_) | Input::Postponed(..) => {}
+            Input::LinkUp(_) | Input::Postponed(..) | Input::Inspected(..) => {}
             Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
         }
         self.session.note_subscriptions();
@@ -225,7 +250,11 @@ impl Engine {
         [
             (self.reconnect.at, Timer::Reconnect),
             (self.deadline(), Timer::ConnectTimeout),
-            (self.ping_due(), Timer::KeepAlive),
+            (self.next_try(), Timer::TryAgain),
+            (self.overtaken_at(), Timer::Greeting),
+            (self.ping_due().map(|(at, _)| at), Timer::KeepAlive),
+            (self.suspect_at(), Timer::Suspect),
+            (self.look_at(), Timer::Look),
             (self.silence_ends(), Timer::PingTimeout),
             (link.and_then(|link| link.stable_at), Timer::Stable),
             (self.release_due(), Timer::Release),
@@ -242,14 +271,15 @@ impl Engine {
         link.deadline.filter(|_| !(self.reading_paused && link.phase == LinkPhase::Greeting))
     }
 
-    /// When a PINGREQ is due, unless the application has no heartbeat.
-    pub(crate) fn ping_due(&self) -> Option<Instant> {
-        self.link.as_ref().filter(|_| self.options.heartbeat)?.ping_due()
-    }
-
     /// When silence after a PINGREQ means that the link is lost, unless we cause the silence.
     pub(crate) fn silence_ends(&self) -> Option<Instant> {
-        self.link.as_ref().filter(|_| !self.reading_paused)?.silence_ends(&self.options)
+        self.link.as_ref().filter(|_| !self.reading_paused)?.pulse.lost_at(&self.options)
+    }
+
+    /// When a PINGREQ is due, and why, unless the application has no heartbeat.
+    pub(crate) fn ping_due(&self) -> Option<(Instant, Sign)> {
+        let link = self.link.as_ref().filter(|link| link.is_live() && self.options.heartbeat)?;
+        link.pulse.ping_due(&self.options, self.reading_paused || link.phase != LinkPhase::Live)
     }
 
     /// The state of the connection.
@@ -447,7 +477,7 @@ impl Engine {
     fn reading_paused(&mut self, now: Instant, paused: bool) {
         self.reading_paused = paused;
         if let Some(link) = self.link.as_mut().filter(|_| !paused) {
-            link.last_received = now;
+            link.pulse.excuse(now);
             if link.phase == LinkPhase::Greeting {
                 link.deadline = Some(now + self.options.connect_timeout);
             }

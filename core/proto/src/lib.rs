@@ -5,18 +5,21 @@
 
 mod check;
 mod command;
+mod dialling;
 mod engine;
 mod error;
 mod event;
 mod journal;
 mod lifecycle;
 mod link;
+mod liveness;
 mod options;
 mod pipeline;
 mod poison;
 mod receive;
 mod reconnect;
 mod referral;
+mod rhythm;
 mod session;
 mod stats;
 mod text;
@@ -33,6 +36,7 @@ pub use engine::{Attempt, Engine, Input, Output, State};
 pub use error::{Error, ErrorCode, Next, Who};
 pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
 pub use journal::{Change, Lsn, Recovery, ROW_FORMAT};
+pub use liveness::Transit;
 pub use options::{
     LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion, WhenFull,
 };

@@ -54,6 +54,7 @@ impl Engine {
             Some(link) if link.phase == LinkPhase::Live => {
                 link.phase = LinkPhase::Leaving(reason, end);
                 link.deadline = Some(farewell);
+                self.drop_probe();
             }
             Some(link) if link.is_live() => {}
             _ => {
@@ -78,6 +79,7 @@ impl Engine {
     /// Drops the link, if there is one. Its last bytes, where the server would understand them, are what it owes and
     /// a DISCONNECT: an acknowledgement that is held back makes the server send the message to our next process.
     pub(crate) fn hang_up(&mut self, reason: &Reason) {
+        self.drop_probe();
         if self.link.as_ref().is_some_and(Link::is_live) {
             let mut farewell = BytesMut::new();
             self.write_control(&mut farewell);
@@ -97,37 +99,29 @@ impl Engine {
     pub(crate) fn dial(&mut self, now: Instant) {
         let (number, listed) = self.reconnect.begin(now, self.options.servers.len());
         let endpoint = if self.referral.is_pending() { self.options.servers.len() } else { listed };
-        self.attempts += 1;
         self.stats.connect_attempts += 1;
         self.chronicle.attempt(now);
-        self.link = Some(Link::new(self.attempts, endpoint, &self.options, now));
         self.emit(Event::Connecting(number, endpoint));
-        self.outputs.push_back(Output::Dial(self.attempts, endpoint));
+        let way = self.way(now, endpoint);
+        self.link = Some(Link::new(way, &self.options, now));
     }
 
     /// The attempt waits for others of the process first.
     pub(crate) fn postponed(&mut self, wait: Duration) {
-        if let Some(deadline) = self.link.as_mut().and_then(|link| link.deadline.as_mut()) {
-            *deadline = *deadline + wait;
-        }
-    }
-
-    pub(crate) fn network_changed(&mut self, now: Instant) {
-        self.reconnect.network_changed(now);
-        if let Some(link) = self.link.as_mut().filter(|link| link.is_live() && link.ping_sent.is_none()) {
-            wire::encode_pingreq(&mut link.control);
-            link.ping_sent = Some(now);
-            link.last_sent = now;
-        }
-        self.timeout(now);
+        let Some(link) = &mut self.link else { return };
+        link.deadline = link.deadline.map(|deadline| deadline + wait);
+        link.way.postpone(wait);
     }
 
     pub(crate) fn link_up(&mut self, now: Instant) {
         let connect = self.connect_packet();
+        if let Some(attempt) = self.link.as_ref().map(|link| link.attempt) {
+            self.reached(now, attempt);
+        }
         let Some(link) = self.link.as_mut().filter(|link| link.phase == LinkPhase::Dialling) else { return };
         self.farewell.clear(); // of a link that was down before it could be said
         self.chronicle.reached_again(Mark::TransportUp, now);
-        link.greet(self.options.protocol_version, &connect);
+        link.greet(now, self.options.protocol_version, &connect);
         if let Err(why) = wire::encode_connect(link.version, &connect, &mut link.control) {
             let error = Error::new(ErrorCode::InvalidOption, format!("CONNECT cannot be sent: {why:?}"));
             self.lose_link(
@@ -187,6 +181,8 @@ impl Engine {
         if link.phase != LinkPhase::Greeting {
             return self.violation(now, 0x82, "a second CONNACK"); // [MQTT-3.2.0-2]
         }
+        self.greeting_answered(now);
+        let Some(link) = &mut self.link else { return };
         if connack.reason_code != 0 {
             let error = refusal(link.version, &connack);
             let properties = connack.properties;
@@ -324,10 +320,17 @@ impl Engine {
         if elsewhere || (died && self.blame_the_flight(&link.phase, link.pipelined, link.server)) {
             retry_in = retry_in.map(|_| self.reconnect.hurry(now));
         }
+        if let (Some(at), Some(retry_in)) = (self.next_attempt(now, &link, end.error.code), &mut retry_in) {
+            self.reconnect.at = Some(at);
+            *retry_in = at.since(now);
+        } else {
+            self.drop_probe();
+        }
         if was_connected {
             self.stats.outages += 1;
             let counted = self.counted();
-            if let Some(unfinished) = self.chronicle.lost(now, link.last_received, end.error.clone(), counted)
+            if let Some(unfinished) =
+                self.chronicle.lost(now, link.pulse.last_received, end.error.clone(), counted)
             {
                 self.outage_is_over(unfinished);
             }
@@ -414,29 +417,27 @@ impl Engine {
         if self.link.as_ref().is_some_and(|link| due(link.stable_at)) {
             self.proved_stable(now);
         }
-        let deadline = self.deadline();
-        let (silence_ends, ping_due) = (self.silence_ends(), self.ping_due());
+        let (deadline, silence_ends, ping) = (self.deadline(), self.silence_ends(), self.ping_due());
         let Some(link) = &mut self.link else { return };
         link.last_looked = now; // whoever polls next finds out what may leave
         if due(deadline) {
-            match link.phase {
+            return match link.phase {
                 LinkPhase::Leaving(..) | LinkPhase::Left => self.left(now),
-                _ => self.silent(now, ErrorCode::ConnectTimeout),
-            }
-        } else if due(silence_ends) {
-            self.silent(now, ErrorCode::KeepAliveTimeout);
-        } else if due(ping_due) {
-            wire::encode_pingreq(&mut link.control);
-            link.ping_sent.get_or_insert(now);
-            link.last_sent = now;
+                _ => self.lose_silent(now, ErrorCode::ConnectTimeout.into()),
+            };
         }
-    }
-
-    fn silent(&mut self, now: Instant, code: ErrorCode) {
-        self.lose_link(
-            now,
-            End { error: code.into(), properties: Properties::new(), from_server: false, hang_up: true },
-        );
+        if due(silence_ends) {
+            if !link.pulse.is_late(now, &self.options) {
+                let error = Error::new(ErrorCode::KeepAliveTimeout, link.pulse.sign().text());
+                return self.lose_silent(now, error);
+            }
+            link.pulse.excuse(now);
+        }
+        if let Some((_, sign)) = ping.filter(|(at, _)| *at <= now) {
+            wire::encode_pingreq(&mut link.control);
+            link.pulse.asked(now, sign);
+        }
+        self.dialling_timeout(now);
     }
 
     fn proved_stable(&mut self, now: Instant) {

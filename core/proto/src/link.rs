@@ -13,8 +13,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::command::{Delivery, Ticket};
+use crate::dialling::Way;
 use crate::engine::Attempt;
 use crate::journal::Lsn;
+use crate::liveness::Pulse;
 use crate::options::Options;
 use crate::poison::Sample;
 use crate::session::{Request, RequestKind};
@@ -164,10 +166,11 @@ pub(crate) struct Link {
     aliases: BTreeMap<u16, ByteString>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) stable_at: Option<Instant>,
-    pub(crate) keep_alive: Duration,
-    pub(crate) last_sent: Instant,
-    pub(crate) last_received: Instant,
-    pub(crate) ping_sent: Option<Instant>,
+    /// The way to the server, while it is being sought.
+    pub(crate) way: Way,
+    /// When the transport was up to whoever answers to CONNECT, and the CONNECT was written.
+    pub(crate) greeted: Option<Instant>,
+    pub(crate) pulse: Pulse,
     /// The application message that is the last thing that came, and when.
     pub(crate) sample: Option<(Sample, Instant)>,
     /// Bytes of a packet that is passed over.
@@ -179,10 +182,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(attempt: Attempt, server: usize, options: &Options, now: Instant) -> Self {
+    pub(crate) fn new(way: Way, options: &Options, now: Instant) -> Self {
         Link {
-            attempt,
-            server,
+            attempt: way.attempt,
+            server: way.endpoint,
             version: options.protocol_version,
             phase: LinkPhase::Dialling,
             announced: Announced::default(),
@@ -201,10 +204,9 @@ impl Link {
             aliases: BTreeMap::new(),
             deadline: Some(now + options.connect_timeout),
             stable_at: None,
-            keep_alive: Duration::ZERO,
-            last_sent: now,
-            last_received: now,
-            ping_sent: None,
+            way,
+            greeted: None,
+            pulse: Pulse::new(now),
             sample: None,
             skip: 0,
             pipelined: false,
@@ -213,11 +215,12 @@ impl Link {
     }
 
     /// The transport is up, and this CONNECT is the first packet on it.
-    pub(crate) fn greet(&mut self, version: Version, connect: &Connect) {
+    pub(crate) fn greet(&mut self, now: Instant, version: Version, connect: &Connect) {
         self.phase = LinkPhase::Greeting;
+        self.greeted = Some(now);
         self.version = version;
         self.announced = Announced::new(version, connect);
-        self.keep_alive = Duration::from_secs(u64::from(connect.keep_alive));
+        self.pulse.keep_alive = Duration::from_secs(u64::from(connect.keep_alive));
     }
 
     /// The server accepted: its limits hold from here on.
@@ -227,9 +230,12 @@ impl Link {
         let receive_maximum = connack.properties.number(PropertyId::ReceiveMaximum).unwrap_or(65_535);
         self.window = usize::from(options.max_inflight).min(receive_maximum as usize);
         if let Some(seconds) = connack.properties.number(PropertyId::ServerKeepAlive) {
-            self.keep_alive = Duration::from_secs(u64::from(seconds)); // [MQTT-3.2.2-21]
+            self.pulse.keep_alive = Duration::from_secs(u64::from(seconds)); // [MQTT-3.2.2-21]
         }
         self.deadline = None;
+        if let Some(greeted) = self.greeted {
+            self.pulse.greeted(now.since(greeted));
+        }
         self.stable_at = Some(now + options.stable_after);
     }
 
@@ -262,23 +268,6 @@ impl Link {
         }
         publish.properties.remove(PropertyId::TopicAlias);
         Ok(())
-    }
-
-    /// When a PINGREQ is due: after a keep alive without sending [MQTT-3.1.2-20], or without receiving, because a
-    /// stream of QoS 0 publishes into a dead link would otherwise never find out. One that is not answered yet, or
-    /// whose answer is not read yet, releases from the second duty only.
-    pub(crate) fn ping_due(&self) -> Option<Instant> {
-        let since = match self.ping_sent {
-            Some(_) => self.last_sent,
-            None => self.last_sent.min(self.last_received),
-        };
-        (self.is_live() && !self.keep_alive.is_zero()).then(|| since + self.keep_alive)
-    }
-
-    /// When the silence after a PINGREQ means that the link is lost. Any byte is a sign of life: a PINGRESP may stand
-    /// behind a large message.
-    pub(crate) fn silence_ends(&self, options: &Options) -> Option<Instant> {
-        Some(self.ping_sent?.max(self.last_received) + options.ping_timeout)
     }
 
     /// A publish that needs an acknowledgement takes its place in the window.

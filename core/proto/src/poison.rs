@@ -102,7 +102,7 @@ impl Engine {
         if let Some((sample, _)) = link.sample.filter(|(_, at)| at_once(*at)) {
             self.poison.inbound.note(sample);
         }
-        let ours = error.code != ErrorCode::ProtocolError && at_once(link.last_sent);
+        let ours = error.code != ErrorCode::ProtocolError && at_once(link.pulse.last_sent);
         let after = self.options.quarantine_after;
         let first = self.session.outbound.first_flight();
         let Some(place) = first.filter(|place| ours && after > 0 && *place < link.cursor) else { return };

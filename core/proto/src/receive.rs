@@ -31,8 +31,8 @@ enum TooLarge {
 impl Engine {
     pub(crate) fn received(&mut self, now: Instant, bytes: &[u8]) {
         self.stats.received_bytes += bytes.len() as u64;
+        self.proved_alive(now);
         let Some(link) = &mut self.link else { return };
-        link.last_received = now;
         let attempt = link.attempt;
         let mut partial = std::mem::take(&mut link.partial);
         let bytes = self.passed_over(bytes);
@@ -151,7 +151,7 @@ impl Engine {
             Packet::Unsuback(ack) => self.answer(now, ack, false),
             Packet::Pingresp => {
                 if let Some(link) = &mut self.link {
-                    link.ping_sent = None;
+                    link.pulse.answered(now);
                 }
             }
             Packet::Disconnect(reason) => self.server_disconnect(now, reason),

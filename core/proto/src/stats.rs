@@ -64,4 +64,6 @@ stats! {
     gaps;
     /// Messages that are missing there.
     missing_messages;
+    /// Times that a second way to the server was opened beside a link that seemed dead.
+    probes;
 }

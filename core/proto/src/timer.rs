@@ -7,8 +7,16 @@ pub enum Timer {
     Reconnect,
     /// The current attempt, up to the CONNACK, takes too long; or the farewell does.
     ConnectTimeout,
-    /// Nothing was sent or nothing received for the keep alive interval: PINGREQ.
+    /// Nothing was sent or nothing received for too long: PINGREQ.
     KeepAlive,
+    /// Nobody has answered: another try.
+    TryAgain,
+    /// The answer to CONNECT, or the handshake before it, takes long: another way.
+    Greeting,
+    /// The PINGREQ stays unanswered, and the link becomes suspect.
+    Suspect,
+    /// It is time to look at what TCP knows.
+    Look,
     /// The PINGREQ stays unanswered.
     PingTimeout,
     /// The connection has lasted long enough to count as stable.

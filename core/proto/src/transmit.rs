@@ -52,7 +52,7 @@ impl Engine {
             }
         }
         if let Some(link) = self.link.as_mut().filter(|_| buffer.len() > start) {
-            link.last_sent = now;
+            link.pulse.sent(now);
         }
         self.stats.sent_bytes += (buffer.len() - start) as u64;
     }

@@ -2,18 +2,23 @@
 //!
 //! A road is laid in this order, each part only where the endpoint or the options ask for it: SRV records, a proxy or
 //! the name's addresses, TCP (or a Unix socket, or the application's dialler), TLS, WebSocket. The whole is one
-//! future; the engine's connect timeout ends the attempt by dropping it.
+//! future; the engine's connect timeout ends the attempt by dropping it. Until TCP is up the future makes more tries when
+//! the engine wants them, and then waits at a gate: what lies above TCP belongs to the one way that wins.
 
 mod dialler;
 mod endpoint;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod proxy;
+mod race;
 #[cfg(feature = "srv")]
 mod srv;
 mod stream;
 mod tcp;
 mod tls;
+#[cfg(target_os = "linux")]
+mod transit;
+mod way;
 mod websocket;
 
 use std::sync::Arc;
@@ -25,13 +30,18 @@ pub use dialler::{Dialler, Part, Target};
 pub(crate) use endpoint::Endpoint;
 use endpoint::Place;
 use proxy::Proxy;
+use race::Known;
 pub(crate) use stream::Stream;
+use way::Gate;
+pub(crate) use way::Way;
 
 /// What a client keeps from one connection to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Garage {
     /// Made with the first connection that needs it.
     tls: Option<Arc<tls::Setup>>,
+    /// Addresses that were good.
+    known: Arc<Known>,
 }
 
 impl Garage {
@@ -48,7 +58,8 @@ impl Garage {
         if endpoint.tls && ours && !self.tls.as_ref().is_some_and(|tls| tls.serves(options)) {
             self.tls = Some(Arc::new(tls::Setup::new(options)));
         }
-        Ok(Road { endpoint, options: options.clone(), tls: self.tls.clone(), dialler })
+        let (tls, known) = (self.tls.clone(), self.known.clone());
+        Ok(Road { endpoint, options: options.clone(), tls, known, dialler })
     }
 }
 
@@ -58,6 +69,7 @@ pub(crate) struct Road {
     endpoint: Endpoint,
     options: Arc<Options>,
     tls: Option<Arc<tls::Setup>>,
+    known: Arc<Known>,
     dialler: Option<Arc<dyn Dialler>>,
 }
 
@@ -72,15 +84,15 @@ pub(crate) fn check(options: &Options) -> Result<(), Error> {
 }
 
 /// Connects. Takes as long as the network does: whoever has enough drops the future.
-pub(crate) async fn dial(road: Road) -> Result<Stream, Error> {
+async fn dial(road: &Road, gate: &mut Gate) -> Result<Stream, Error> {
     match &road.endpoint.place {
-        Place::Service(name) => by_records(&road, name).await,
-        _ => connect(&road, &road.endpoint).await,
+        Place::Service(name) => by_records(road, name, gate).await,
+        _ => connect(road, &road.endpoint, gate).await,
     }
 }
 
 #[cfg(feature = "srv")]
-async fn by_records(road: &Road, name: &str) -> Result<Stream, Error> {
+async fn by_records(road: &Road, name: &str, gate: &mut Gate) -> Result<Stream, Error> {
     let targets = srv::lookup(name, road.endpoint.tls, &road.options).await?;
     let mut last = None;
     let mut left = road.options.connect_timeout;
@@ -89,7 +101,7 @@ async fn by_records(road: &Road, name: &str) -> Result<Stream, Error> {
         // A target that is silent leaves time for those after it.
         let share = left / (targets.len() - index) as u32;
         let begin = tokio::time::Instant::now();
-        match tokio::time::timeout(share, connect(road, &endpoint)).await {
+        match tokio::time::timeout(share, connect(road, &endpoint, gate)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = Some(error),
             Err(_) => last = Some(Error::new(ErrorCode::ConnectTimeout, endpoint.address())),
@@ -100,21 +112,25 @@ async fn by_records(road: &Road, name: &str) -> Result<Stream, Error> {
 }
 
 #[cfg(not(feature = "srv"))]
-async fn by_records(_: &Road, name: &str) -> Result<Stream, Error> {
+async fn by_records(_: &Road, name: &str, _: &mut Gate) -> Result<Stream, Error> {
     Err(Error::new(ErrorCode::InvalidOption, format!("servers: {name:?}: built without the feature srv")))
 }
 
-async fn connect(road: &Road, endpoint: &Endpoint) -> Result<Stream, Error> {
+async fn connect(road: &Road, endpoint: &Endpoint, gate: &mut Gate) -> Result<Stream, Error> {
     let stream = match (&road.dialler, &endpoint.place) {
         (Some(dialler), _) if dialler.part() == Part::Connection => {
+            // Where its TCP ends and its TLS begins, only the dialler knows.
+            gate.pass().await;
             dialler::dial(dialler.clone(), endpoint, &road.options).await?
         }
         (_, Place::Socket(path)) => {
             let connected = UnixStream::connect(path).await;
-            Stream::Unix(connected.map_err(|error| failed(endpoint, &error))?)
+            let connected = connected.map_err(|error| failed(endpoint, &error))?;
+            gate.pass().await;
+            Stream::Unix(connected)
         }
-        _ if endpoint.tls => encrypted(road, endpoint, over_ip(road, endpoint).await?).await?,
-        _ => over_ip(road, endpoint).await?,
+        _ if endpoint.tls => encrypted(road, endpoint, over_ip(road, endpoint, gate).await?).await?,
+        _ => over_ip(road, endpoint, gate).await?,
     };
     let Some(path) = &endpoint.path else { return Ok(stream) };
     let fresh = match &road.dialler {
@@ -146,11 +162,11 @@ fn part(dialler: Option<&Arc<dyn Dialler>>) -> Part {
 }
 
 /// Through the proxy if there is one, else straight.
-async fn over_ip(road: &Road, endpoint: &Endpoint) -> Result<Stream, Error> {
+async fn over_ip(road: &Road, endpoint: &Endpoint, gate: &mut Gate) -> Result<Stream, Error> {
     let Place::Host(host, port) = &endpoint.place else { return Err(ErrorCode::InvalidOption.into()) };
     match Proxy::choose(&road.options, host)? {
-        Some(proxy) => proxy.connect(host, *port, &road.options).await,
-        None => Ok(Stream::Tcp(tcp::dial(host, *port, &road.options).await?)),
+        Some(proxy) => proxy.connect(host, *port, road, gate).await,
+        None => Ok(Stream::Tcp(tcp::dial(host, *port, &road.options, &road.known, gate).await?)),
     }
 }
 

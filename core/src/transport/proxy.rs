@@ -11,7 +11,8 @@ use std::io;
 use remqtt_proto::{Error, ErrorCode, Options, Secret};
 
 use super::endpoint::{decoded, host_and_port, host_port};
-use super::{tcp, Stream};
+use super::way::Gate;
+use super::{tcp, Road, Stream};
 
 /// The most that the head of an HTTP proxy's answer may have.
 pub(super) const LONGEST_ANSWER: usize = 16 << 10;
@@ -68,13 +69,19 @@ impl Proxy {
     }
 
     /// Connects to the proxy, and through it.
-    pub(super) async fn connect(&self, host: &str, port: u16, options: &Options) -> Result<Stream, Error> {
+    pub(super) async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        road: &Road,
+        gate: &mut Gate,
+    ) -> Result<Stream, Error> {
         if self.kind != Kind::Socks5 {
-            return self.connect_to(host, port, options).await;
+            return self.connect_to(host, port, road, gate).await;
         }
         let mut last = None;
         for address in tcp::resolve(host, port).await? {
-            match self.connect_to(&address.ip().to_string(), port, options).await {
+            match self.connect_to(&address.ip().to_string(), port, road, gate).await {
                 Err(error) if error.code == ErrorCode::ConnectFailed => last = Some(error),
                 done => return done,
             }
@@ -82,9 +89,9 @@ impl Proxy {
         Err(last.unwrap_or_else(|| ErrorCode::ResolveFailed.into()))
     }
 
-    async fn connect_to(&self, host: &str, port: u16, options: &Options) -> Result<Stream, Error> {
+    async fn connect_to(&self, host: &str, port: u16, road: &Road, gate: &mut Gate) -> Result<Stream, Error> {
         let named = format!("proxy {}", host_port(&self.host, self.port));
-        let dialled = tcp::dial(&self.host, self.port, options).await;
+        let dialled = tcp::dial(&self.host, self.port, &road.options, &road.known, gate).await;
         let mut stream =
             dialled.map_err(|error| Error { detail: format!("proxy {}", error.detail).into(), ..error })?;
         let asked = match self.kind {

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use remqtt_proto::{Error, ErrorCode};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, BytesMut};
+use remqtt_proto::{Error, ErrorCode, Transit};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls::{self, Tls};
@@ -34,6 +35,17 @@ impl Stream {
         }
     }
 
+    /// What TCP knows of the bytes on their way, where the system tells.
+    pub(crate) fn transit(&self) -> Option<Transit> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Stream::Tcp(socket) => super::transit::look(socket.local_addr().ok()?, socket.peer_addr().ok()?),
+            Stream::Tls(tls) => tls.stream.get_ref().0.transit(),
+            Stream::WebSocket(stream) => stream.below().transit(),
+            _ => None,
+        }
+    }
+
     /// Another descriptor of the socket that lies below everything.
     pub(crate) fn duplicate(&self) -> Option<OwnedFd> {
         match self {
@@ -42,6 +54,33 @@ impl Stream {
             Stream::Tls(tls) => tls.stream.get_ref().0.duplicate(),
             Stream::WebSocket(stream) => stream.below().duplicate(),
         }
+    }
+
+    /// Writes everything, and through all layers.
+    pub(crate) fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut BytesMut,
+    ) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            match Pin::new(&mut *self).poll_write(cx, bytes) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(sent)) => bytes.advance(sent),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        Pin::new(self).poll_flush(cx)
+    }
+
+    /// Sends the rest and the end of the stream, then reads to the other side's end: closing a socket that has unread
+    /// bytes resets the connection, and the reset can overtake our last packet.
+    pub(crate) async fn end(mut self, rest: BytesMut) -> io::Result<()> {
+        self.write_all(&rest).await?;
+        self.shutdown().await?;
+        let mut ignored = [0; 1_024];
+        while self.read(&mut ignored).await? > 0 {}
+        Ok(())
     }
 
     /// What the end of this connection means: a layer above TCP may know better.

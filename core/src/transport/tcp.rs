@@ -1,5 +1,6 @@
-//! TCP: resolve, try the addresses of both families in turn with a short stagger, keep the first that answers.
+//! TCP: the sockets before they connect, the addresses of a name, and the connection that wins their race.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -7,12 +8,14 @@ use std::time::Duration;
 use remqtt_proto::{Error, ErrorCode, Options};
 use socket2::SockRef;
 use tokio::net::{lookup_host, TcpSocket, TcpStream};
-use tokio::task::JoinSet;
 
 use super::endpoint::host_port;
+use super::race::{Known, Race};
+use super::way::Gate;
 
-/// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 5).
-const STAGGER: Duration = Duration::from_millis(250);
+/// How long TCP tries to get bytes across before it gives the connection up. The engine is sooner wherever it may
+/// judge; this is for where it may not, because the application does not read.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a socket is before it connects.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,28 +38,32 @@ pub(super) fn local(options: &Options) -> Result<Local, Error> {
     Ok(Local { address, port: options.bind_port, send_buffer, receive_buffer })
 }
 
-/// Connects to the host.
-pub(super) async fn dial(host: &str, port: u16, options: &Options) -> Result<TcpStream, Error> {
-    let local = local(options)?;
+/// Connects to the host, and waits at the gate.
+pub(super) async fn dial(
+    host: &str,
+    port: u16,
+    options: &Options,
+    known: &Known,
+    gate: &mut Gate,
+) -> Result<TcpStream, Error> {
+    let mut race = Race::new(host, port, local(options)?, known);
+    let stream = poll_fn(|cx| race.poll(cx, gate)).await?;
+    drop(race);
     let failed = |error| Error::new(ErrorCode::ConnectFailed, format!("{}: {error}", host_port(host, port)));
-    let mut addresses = resolve(host, port).await?;
-    if let Some(bound) = local.address {
-        addresses.retain(|address| address.is_ipv4() == bound.is_ipv4());
-    }
-    let connected = match addresses[..] {
-        [] => {
-            Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no address of the family of bind_address"))
-        }
-        [address] => local.connect(address).await,
-        _ => race(addresses, local).await,
-    };
-    let stream = connected.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT)).map_err(failed)?;
+    gate.pass().await;
     Ok(stream)
 }
 
 impl Local {
-    async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+    /// Whether a socket of this address can reach the other one.
+    pub(super) fn fits(self, address: &SocketAddr) -> bool {
+        self.address.is_none_or(|bound| bound.is_ipv4() == address.is_ipv4())
+    }
+
+    pub(super) async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // Before connecting: the window scale of the connection is made from them.
         if self.send_buffer > 0 {
@@ -108,30 +115,13 @@ fn interleaved(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     all
 }
 
-async fn race(addresses: Vec<SocketAddr>, local: Local) -> io::Result<TcpStream> {
-    let mut attempts = JoinSet::new();
-    let mut last = None;
-    for address in addresses {
-        attempts.spawn(local.connect(address));
-        match tokio::time::timeout(STAGGER, attempts.join_next()).await {
-            Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
-            Ok(Some(Ok(Err(error)))) => last = Some(error),
-            _ => {}
-        }
-    }
-    while let Some(finished) = attempts.join_next().await {
-        match finished {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = Some(error),
-            Err(_) => {}
-        }
-    }
-    Err(last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn dial(host: &str, port: u16, options: &Options) -> Result<TcpStream, Error> {
+        super::dial(host, port, options, &Known::default(), &mut Gate::opened()).await
+    }
 
     fn all(addresses: &[&str]) -> Vec<SocketAddr> {
         addresses.iter().map(|address| address.parse().unwrap()).collect()
@@ -142,14 +132,6 @@ mod tests {
         let found = all(&["[::1]:1", "[::2]:1", "[::1]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"]);
         let tried = interleaved(found.into_iter());
         assert_eq!(tried, all(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]));
-    }
-
-    #[tokio::test]
-    async fn an_address_that_refuses_gives_way_to_the_next_one() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let live = listener.local_addr().unwrap();
-        let refusing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(race(vec![refusing, live], Local::default()).await.unwrap().peer_addr().unwrap(), live);
     }
 
     #[tokio::test]

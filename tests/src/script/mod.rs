@@ -188,7 +188,11 @@ fn run(
         level,
         session_kept: kept,
         conforming: true,
-        options: vec![("protocol_version".into(), variables["version"].clone())],
+        options: vec![
+            ("protocol_version".into(), variables["version"].clone()),
+            // A script sees each packet: none comes of itself, unless the script asks for it.
+            ("detect_within".into(), "0".into()),
+        ],
         steps: Vec::new(),
     };
     let mut names = HashSet::new();

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use remqtt_proto::{
     ByteString, Bytes, Change, Command, Engine, Error, ErrorCode, Event, Input, Instant, Lsn, Options,
     Outage, Outcome, Output, Properties, PropertyId, PropertyValue, Publish, QoS, Recovery, SessionState,
-    Subscription, Version,
+    Subscription, Transit, Version,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +13,12 @@ pub(crate) struct Bench {
     pub(crate) engine: Engine,
     pub(crate) now: Instant,
     pub(crate) attempt: u64,
+    /// The way that is sought beside the link.
+    pub(crate) probe: Option<u64>,
+    /// How often another try was wanted.
+    pub(crate) tries: usize,
+    /// What TCP says when it is looked at.
+    pub(crate) transit: Option<Transit>,
     pub(crate) events: Vec<Event>,
     /// What was given for the last hang-up.
     pub(crate) farewell: Vec<u8>,
@@ -29,6 +35,9 @@ impl Bench {
             engine: Engine::new(options, 42, now),
             now,
             attempt: 0,
+            probe: None,
+            tries: 0,
+            transit: None,
             events: Vec::new(),
             farewell: Vec::new(),
             changes: Vec::new(),
@@ -91,8 +100,14 @@ impl Bench {
     fn carry_out(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Dial(attempt, _) => self.attempt = attempt,
+                Output::Dial(attempt, _) | Output::Proceed(attempt) => self.attempt = attempt,
+                Output::Hangup(attempt) if self.probe == Some(attempt) => self.probe = None,
                 Output::Hangup(_) => self.farewell = self.poll(),
+                Output::Probe(attempt, _) => self.probe = Some(attempt),
+                Output::TryAgain(_) => self.tries += 1,
+                Output::Inspect(attempt) => {
+                    self.engine.handle(self.now, Input::Inspected(attempt, self.transit))
+                }
                 Output::Event(event) => self.events.push(event),
                 Output::Persist(lsn, change) => self.changes.push((lsn, change)),
             }
@@ -179,6 +194,8 @@ pub(crate) fn options() -> Options {
         protocol_version: Version::V4,
         client_id: "c".into(),
         servers: vec!["mqtt://x".into()],
+        // Tests of what a connection does, not of how its end is noticed; those say so.
+        detect_within: Duration::ZERO,
         ..Options::default()
     }
 }

@@ -8,6 +8,7 @@ mod endings;
 mod flight;
 mod journal;
 mod links;
+mod liveness;
 mod poison;
 mod random;
 mod requests;

@@ -1,0 +1,306 @@
+//! Ways to the server: when another try is made beside one that is not answered, and a second way beside a link.
+//!
+//! **Tries.** Neither TCP nor a connect() in the kernel notices that a network carries again: both wait for their next
+//! timer, which doubles. So while nobody answers, another try is made beside the others, at a spacing that depends on
+//! how long that has been so and not on how often it was tried ([`Dialling::spacing`]). A refusal is an answer: it ends
+//! the attempt, and `reconnect.rs` says when to try again.
+//!
+//! **A second way.** Beside a link that is suspect, or whose CONNECT is not answered, a way is opened as far as TCP.
+//! Whoever proves alive first wins: bytes on the link drop the way; when the link is given up, the way becomes the next
+//! link, and only then goes on to TLS and CONNECT. So two CONNECTs of one client never race each other, and a server
+//! sees the session taken over (and publishes the will) only when the old link has failed its ping.
+
+use std::time::Duration;
+
+use crate::engine::{Attempt, Engine, Output};
+use crate::error::{Error, ErrorCode};
+use crate::lifecycle::End;
+use crate::link::{Link, LinkPhase};
+use crate::liveness::{Movement, Sign, Transit};
+use crate::options::Options;
+use crate::time::Instant;
+use crate::wire::{self, Properties};
+
+/// How far apart tries are, by how long nobody has answered: a quarter of a second as in RFC 8305, then less often,
+/// because who waited long can wait a little longer.
+const SPACINGS: [(Duration, Duration); 3] = [
+    (Duration::from_secs(10), Duration::from_millis(250)),
+    (Duration::from_secs(30), Duration::from_millis(500)),
+    (Duration::from_secs(120), Duration::from_secs(1)),
+];
+const WIDEST: Duration = Duration::from_secs(5);
+/// The pause between an attempt that nobody answered and the next one, where that would be due at once.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long the first CONNECT of an outage (or the handshake before it) may stay unanswered before another way is
+/// sought. It doubles each time, up to the connect timeout: a server that is slow, and not dead, is reached at last.
+const GREETING: Duration = Duration::from_millis(400);
+
+/// A way to the server, from the first try to the answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) attempt: Attempt,
+    pub(crate) endpoint: usize,
+    /// When another try is due; `None`: somebody has answered.
+    next: Option<Instant>,
+    /// When the first try was made, and whether it is the only one: its answer measures the round trip.
+    begun: Instant,
+    alone: bool,
+    /// When somebody answered.
+    answered: Option<Instant>,
+    /// Another way was sought because what came after the answer took too long.
+    overtaken: bool,
+}
+
+impl Way {
+    /// It begins only after so long.
+    pub(crate) fn postpone(&mut self, wait: Duration) {
+        self.begun = self.begun + wait;
+        self.next = self.next.map(|next| next + wait);
+    }
+}
+
+/// What outlives single attempts.
+#[derive(Debug, Default)]
+pub(crate) struct Dialling {
+    /// The second way, beside the link.
+    pub(crate) probe: Option<Way>,
+    /// Since when nobody has answered.
+    silent_since: Option<Instant>,
+    /// Greetings in a row that were given up because they were not answered.
+    unanswered: u32,
+    /// How long TCP took last, where there was one try only.
+    trip: Duration,
+    /// How long the last answer to a greeting took, or the handshake before it if that was longer.
+    greeting: Duration,
+}
+
+impl Dialling {
+    /// How far apart tries are now. The smallest delay between attempts holds for them too.
+    fn spacing(&self, now: Instant, options: &Options) -> Duration {
+        let silent = self.silent_since.map_or(Duration::ZERO, |since| now.since(since));
+        let row = SPACINGS.iter().find(|(until, _)| silent < *until);
+        row.map_or(WIDEST, |(_, spacing)| *spacing).max(options.reconnect_min_delay)
+    }
+
+    /// Somebody has answered on this way.
+    fn answered(&mut self, now: Instant, way: &mut Way) {
+        if way.alone && way.answered.is_none() {
+            self.trip = now.since(way.begun);
+        }
+        way.next = None;
+        way.answered.get_or_insert(now);
+        self.silent_since = None;
+    }
+
+    /// How long a greeting may stay unanswered: a while, and longer where TCP or the last greeting took long.
+    fn patience(&self) -> Duration {
+        let usual = (self.trip * 3).max(self.greeting * 2);
+        GREETING.max(usual).saturating_mul(1 << self.unanswered.min(16))
+    }
+}
+
+impl Engine {
+    /// The attempt begins: on the second way if there is one to this endpoint, else on a new one.
+    pub(crate) fn way(&mut self, now: Instant, endpoint: usize) -> Way {
+        match self.dialling.probe.take() {
+            Some(way) if way.endpoint == endpoint => {
+                self.outputs.push_back(Output::Proceed(way.attempt));
+                Way { overtaken: false, answered: way.answered.map(|_| now), ..way }
+            }
+            other => {
+                self.dialling.probe = other;
+                self.drop_probe();
+                let way = self.new_way(now, endpoint);
+                self.outputs.push_back(Output::Dial(way.attempt, endpoint));
+                way
+            }
+        }
+    }
+
+    fn new_way(&mut self, now: Instant, endpoint: usize) -> Way {
+        self.attempts += 1;
+        self.dialling.silent_since.get_or_insert(now);
+        let next = Some(now + self.dialling.spacing(now, &self.options));
+        let (attempt, begun, answered) = (self.attempts, now, None);
+        Way { attempt, endpoint, next, begun, alone: true, answered, overtaken: false }
+    }
+
+    /// Opens a second way beside the link.
+    fn probe(&mut self, now: Instant, endpoint: usize) {
+        if self.dialling.probe.is_none() && self.options.reconnect {
+            let way = self.new_way(now, endpoint);
+            self.stats.probes += 1;
+            self.outputs.push_back(Output::Probe(way.attempt, endpoint));
+            self.dialling.probe = Some(way);
+        }
+    }
+
+    pub(crate) fn drop_probe(&mut self) {
+        if let Some(way) = self.dialling.probe.take() {
+            self.outputs.push_back(Output::Hangup(way.attempt));
+        }
+    }
+
+    /// Somebody has answered on this way: TCP is up, and what lies above it follows.
+    pub(crate) fn reached(&mut self, now: Instant, attempt: Attempt) {
+        if let Some(mut way) = self.dialling.probe.filter(|way| way.attempt == attempt) {
+            self.dialling.answered(now, &mut way);
+            self.dialling.probe = Some(way);
+            if self.link.as_ref().is_some_and(|link| !link.is_live()) {
+                self.dialling.unanswered += 1;
+                self.lose_silent(now, Error::new(ErrorCode::ConnectTimeout, "no CONNACK; tried anew"));
+            }
+        } else if let Some(link) = self.link.as_mut().filter(|link| link.attempt == attempt) {
+            self.dialling.answered(now, &mut link.way);
+        }
+    }
+
+    /// The second way has failed. The link is left to itself.
+    pub(crate) fn probe_failed(&mut self) {
+        self.dialling.silent_since = None;
+        self.dialling.probe = None;
+    }
+
+    /// The link proves alive: no second way is needed.
+    pub(crate) fn proved_alive(&mut self, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        link.pulse.received(now);
+        self.drop_probe();
+    }
+
+    /// The server has answered the CONNECT, whatever it said.
+    pub(crate) fn greeting_answered(&mut self, now: Instant) {
+        let times = self.link.as_ref().map(|link| (link.way.answered, link.greeted));
+        if let Some((Some(answered), Some(greeted))) = times {
+            self.dialling.greeting = greeted.since(answered).max(now.since(greeted));
+        }
+        self.dialling.unanswered = 0;
+    }
+
+    /// When the next try is due on any way.
+    pub(crate) fn next_try(&self) -> Option<Instant> {
+        let link = self.link.as_ref().and_then(|link| link.way.next);
+        let probe = self.dialling.probe.and_then(|way| way.next);
+        [link, probe].into_iter().flatten().min()
+    }
+
+    /// When another way is sought because the greeting takes too long.
+    pub(crate) fn overtaken_at(&self) -> Option<Instant> {
+        let link = self.link.as_ref().filter(|link| !link.is_live() && link.phase != LinkPhase::Left)?;
+        let watched = !self.options.detect_within.is_zero() && !self.reading_paused && !link.way.overtaken;
+        let since = link.way.answered.max(link.greeted).filter(|_| watched)?;
+        Some(since + self.dialling.patience())
+    }
+
+    /// What is due of tries and doubts.
+    pub(crate) fn dialling_timeout(&mut self, now: Instant) {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let spacing = self.dialling.spacing(now, &self.options);
+        let link = self.link.as_mut().map(|link| &mut link.way);
+        for way in [link, self.dialling.probe.as_mut()].into_iter().flatten() {
+            if due(way.next) {
+                (way.next, way.alone) = (Some(now + spacing), false);
+                self.outputs.push_back(Output::TryAgain(way.attempt));
+            }
+        }
+        if due(self.overtaken_at()) {
+            let Some(link) = &mut self.link else { return };
+            link.way.overtaken = true;
+            let endpoint = (link.way.endpoint + 1) % self.options.servers.len().max(1);
+            self.probe(now, endpoint);
+        }
+        if due(self.suspect_at()) {
+            let Some(link) = &mut self.link else { return };
+            link.pulse.suspected();
+            self.outputs.push_back(Output::Inspect(link.attempt));
+        } else if due(self.look_at()) {
+            let Some(link) = &mut self.link else { return };
+            link.pulse.looking();
+            self.outputs.push_back(Output::Inspect(link.attempt));
+        }
+    }
+
+    /// When the link becomes suspect.
+    pub(crate) fn suspect_at(&self) -> Option<Instant> {
+        self.watched()?.pulse.suspect_at(&self.options)
+    }
+
+    /// When the driver is to look at TCP.
+    pub(crate) fn look_at(&self) -> Option<Instant> {
+        self.watched()?.pulse.look_at(&self.options)
+    }
+
+    /// The link, while its silence means something.
+    fn watched(&self) -> Option<&Link> {
+        let looks = self.options.heartbeat && !self.reading_paused;
+        self.link.as_ref().filter(|link| looks && link.phase == LinkPhase::Live)
+    }
+
+    /// What TCP says of the link, where the system tells.
+    pub(crate) fn inspected(&mut self, now: Instant, transit: Option<Transit>) {
+        if self.watched().is_none() {
+            return;
+        }
+        let Some(link) = &mut self.link else { return };
+        let movement =
+            transit.map_or(Movement::None, |transit| link.pulse.looked(now, transit, &self.options));
+        let (suspect, endpoint) = (link.pulse.is_suspect(), link.way.endpoint);
+        if movement == Movement::Lost {
+            self.ask(now, Sign::Retransmits);
+        }
+        if suspect {
+            self.probe(now, endpoint);
+        }
+    }
+
+    /// Something speaks against the link: asks it for a sign of life, unless it is being asked.
+    fn ask(&mut self, now: Instant, sign: Sign) {
+        if self.watched().is_none() {
+            return;
+        }
+        let Some(link) = &mut self.link else { return };
+        if link.pulse.ask(now, sign) {
+            wire::encode_pingreq(&mut link.control);
+        }
+    }
+
+    /// A link, an address or a route of this machine has changed. What seemed dead may live, and the other way round.
+    pub(crate) fn network_changed(&mut self, now: Instant) {
+        self.reconnect.network_changed(now);
+        self.ask(now, Sign::Network);
+        let link = self.link.as_mut().map(|link| &mut link.way);
+        for way in [link, self.dialling.probe.as_mut()].into_iter().flatten() {
+            way.next = way.next.map(|_| now);
+        }
+        self.timeout(now);
+    }
+
+    /// The machine has slept. The silence of that time says nothing.
+    pub(crate) fn resumed(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.pulse.excuse(now);
+        }
+        self.ask(now, Sign::Sleep);
+        self.network_changed(now);
+    }
+
+    /// The link has been silent for too long.
+    pub(crate) fn lose_silent(&mut self, now: Instant, error: Error) {
+        let end = End { error, properties: Properties::new(), from_server: false, hang_up: true };
+        self.lose_link(now, end);
+    }
+
+    /// When the next attempt begins, where that is not for `reconnect.rs` to say: at once after a silence, which took its
+    /// time, or if there is a second way and the loss says nothing against it; and at the next try's time after an
+    /// attempt that nobody answered.
+    pub(crate) fn next_attempt(&self, now: Instant, link: &Link, cause: ErrorCode) -> Option<Instant> {
+        use ErrorCode::{ConnectTimeout, ConnectionLost, KeepAliveTimeout};
+        let silence = cause == KeepAliveTimeout && !self.options.detect_within.is_zero();
+        let second = self.dialling.probe.is_some();
+        if silence || (second && matches!(cause, ConnectTimeout | ConnectionLost | KeepAliveTimeout)) {
+            return Some(now);
+        }
+        let silent = link.phase == LinkPhase::Dialling && cause == ConnectTimeout;
+        link.way.next.filter(|_| silent).map(|at| at.max(now + PAUSE))
+    }
+}

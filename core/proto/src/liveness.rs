@@ -1,0 +1,422 @@
+//! What silence means: when a link is asked for a sign of life, when it is suspect, and when it is lost.
+//!
+//! ```text
+//! healthy --PINGREQ--> asked --half the ping timeout without a byte--> suspect --the other half--> lost
+//!    ^                   |                                                |
+//!    +---- any byte -----+------------------------------------------------+
+//! ```
+//!
+//! A link is asked when it has been silent for what `detect_within` leaves, when a busy stream stops against its
+//! rhythm, or when something speaks against the link: bytes that TCP has to send again, a network that changed, a
+//! machine that slept. A suspect link is not closed: a second way to the server is opened beside it, and whichever
+//! proves alive first wins (`dialling.rs`). Answers come at once as a rule, so a false suspicion costs a PINGREQ.
+//!
+//! The ping timeout follows the round trips of the link as TCP's does (RFC 6298), and the rhythm of its stream.
+
+use std::time::Duration;
+
+use crate::options::Options;
+use crate::rhythm::{Rhythm, RoundTrips};
+use crate::time::Instant;
+
+/// Least time for an answer: what TCP allows itself at least before it sends again.
+const ANSWER_FLOOR: Duration = Duration::from_millis(200);
+/// The same while too little is known of the link (RFC 6298, 2.1).
+const ANSWER_UNKNOWN: Duration = Duration::from_secs(1);
+/// A regular PINGREQ has time: its answer may take this share of `detect_within`, so that a server that pauses for a
+/// moment does not lose all its idle clients.
+const BUDGET_SHARE: u32 = 10;
+/// TCP has just sent again; before it does so the next time, what stands behind cannot arrive.
+const RETRANSMISSION: Duration = Duration::from_millis(400);
+/// After what is sent TCP is looked at this often until it is acknowledged: its own timeout is 200 ms at least.
+const LOOK: Duration = Duration::from_millis(250);
+/// A timer that is later than this was held up, and so may what it waits for have been.
+const LATE: Duration = Duration::from_millis(100);
+/// More of our bytes on their way than this can keep a PINGREQ from arriving: more than a segment.
+const SEGMENT: u64 = 1_460;
+
+/// What TCP knows of the bytes that it was given for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transit {
+    /// Bytes that the other side has not acknowledged, sent or not.
+    pub unacknowledged: u64,
+    /// How often in a row the oldest of them had to be sent again.
+    pub retransmits: u8,
+    /// The other side takes no bytes at present: its window is closed.
+    pub blocked: bool,
+}
+
+/// What becomes of our bytes on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Movement {
+    /// There are few or none, or they stand still.
+    None,
+    /// They are getting there.
+    Forward,
+    /// TCP had to send them again.
+    Lost,
+}
+
+/// Why a link is asked for a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// Nothing special: it is time for a PINGREQ.
+    Idle,
+    /// A busy stream has stopped.
+    Rhythm,
+    /// TCP has to send again.
+    Retransmits,
+    /// A link, an address or a route of this machine has changed.
+    Network,
+    /// The machine has slept.
+    Sleep,
+}
+
+impl Sign {
+    /// In words, as the reason of a link that is lost.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Sign::Idle => "no answer to PINGREQ",
+            Sign::Rhythm => "a busy stream stopped, and no answer to PINGREQ",
+            Sign::Retransmits => "TCP got no acknowledgement, and no answer to PINGREQ",
+            Sign::Network => "the network changed, and no answer to PINGREQ",
+            Sign::Sleep => "the machine slept, and no answer to PINGREQ",
+        }
+    }
+}
+
+/// A PINGREQ that is not answered.
+#[derive(Debug, Clone, Copy)]
+struct Ping {
+    /// When the first of them was written; further ones may have followed.
+    at: Instant,
+    sign: Sign,
+    /// There were several: the answer says nothing about the round trip.
+    repeated: bool,
+}
+
+/// The signs of life of one connection.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    pub(crate) keep_alive: Duration,
+    pub(crate) last_sent: Instant,
+    pub(crate) last_received: Instant,
+    ping: Option<Ping>,
+    /// When bytes of ours were last seen on their way: an answer to what stands behind them takes longer.
+    moving: Instant,
+    /// The time for the first doubt has passed since the last sign of life.
+    suspect: bool,
+    /// The present silence has been excused once: that we were late ourselves is no excuse for ever.
+    excused: bool,
+    /// When TCP is to be looked at.
+    look_at: Option<Instant>,
+    trips: RoundTrips,
+    rhythm: Rhythm,
+}
+
+impl Pulse {
+    pub(crate) fn new(now: Instant) -> Self {
+        Pulse {
+            keep_alive: Duration::ZERO,
+            last_sent: now,
+            last_received: now,
+            ping: None,
+            moving: now,
+            suspect: false,
+            excused: false,
+            look_at: None,
+            trips: RoundTrips::default(),
+            rhythm: Rhythm::default(),
+        }
+    }
+
+    /// Bytes were handed to the transport.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.last_sent = now;
+        self.look_at.get_or_insert(now + LOOK);
+    }
+
+    /// Bytes came. Whatever they are, the other side lives.
+    pub(crate) fn received(&mut self, now: Instant) {
+        // The answers to PINGREQ are no stream, however even their rhythm is.
+        if self.ping.is_none_or(|ping| ping.sign != Sign::Idle) {
+            self.rhythm.arrived(now, now.since(self.last_received));
+        }
+        self.excused = false;
+        self.alive(now);
+    }
+
+    /// As if bytes had come: the silence until now was of our own making.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.alive(now);
+        if let Some(ping) = &mut self.ping {
+            ping.repeated = true; // its answer may have lain here for long
+        }
+    }
+
+    fn alive(&mut self, now: Instant) {
+        self.last_received = now;
+        self.suspect = false;
+        self.look_at = None;
+    }
+
+    /// True if a PINGREQ is to be written because of this sign.
+    pub(crate) fn ask(&mut self, now: Instant, sign: Sign) -> bool {
+        // After a sleep the answer to the one before may have been thrown away.
+        let ask = self.ping.is_none() || sign == Sign::Sleep;
+        if ask {
+            self.asked(now, sign);
+        }
+        ask
+    }
+
+    /// A PINGREQ was written.
+    pub(crate) fn asked(&mut self, now: Instant, sign: Sign) {
+        match &mut self.ping {
+            Some(ping) => {
+                ping.repeated = true;
+                if ping.sign == Sign::Idle {
+                    ping.sign = sign;
+                }
+            }
+            None => self.ping = Some(Ping { at: now, sign, repeated: false }),
+        }
+        self.last_sent = now;
+    }
+
+    /// PINGRESP.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        let Some(ping) = self.ping.take() else { return };
+        if !ping.repeated {
+            self.trips.measured(now.since(ping.at));
+        }
+        if ping.sign == Sign::Rhythm {
+            self.rhythm = Rhythm::default(); // the stream has ended, and the link has not
+        }
+    }
+
+    /// The answer to CONNECT took this long.
+    pub(crate) fn greeted(&mut self, trip: Duration) {
+        self.trips.guessed(trip);
+    }
+
+    /// What TCP says, now that it was looked at.
+    pub(crate) fn looked(&mut self, now: Instant, transit: Transit, options: &Options) -> Movement {
+        self.look_at = (transit.unacknowledged > 0).then(|| now + LOOK);
+        if transit.retransmits > 0 && !transit.blocked {
+            return Movement::Lost;
+        }
+        // A network that carries what it is given has all the time that it needs; a server that reads nothing is given
+        // the whole ping timeout.
+        let over = self.ping.is_some_and(|ping| now >= ping.at + options.ping_timeout);
+        if transit.unacknowledged <= SEGMENT || (transit.blocked && over) {
+            return Movement::None;
+        }
+        self.moving = now;
+        self.suspect = false;
+        Movement::Forward
+    }
+
+    /// When the state of TCP is wanted: something was sent a while ago and nothing came since.
+    pub(crate) fn look_at(&self, options: &Options) -> Option<Instant> {
+        self.look_at.filter(|_| !options.detect_within.is_zero())
+    }
+
+    /// It is looked at.
+    pub(crate) fn looking(&mut self) {
+        self.look_at = None;
+    }
+
+    /// When a PINGREQ is due, and why. After a keep alive without sending [MQTT-3.1.2-20], or without receiving,
+    /// because a stream of QoS 0 publishes into a dead link would otherwise never find out. One that is not answered
+    /// yet, or whose answer is not read yet, releases from the second duty only.
+    pub(crate) fn ping_due(&self, options: &Options, reading_paused: bool) -> Option<(Instant, Sign)> {
+        let keep_alive = (!self.keep_alive.is_zero()).then(|| {
+            let since = match self.ping {
+                Some(_) => self.last_sent,
+                None => self.last_sent.min(self.last_received),
+            };
+            (since + self.keep_alive, Sign::Idle)
+        });
+        let watched = self.ping.is_none() && !reading_paused && !options.detect_within.is_zero();
+        let idle = watched.then(|| (self.last_received + self.idle(options), Sign::Idle));
+        // A stream leaves no time to be idle; one PINGREQ tells how long an answer takes.
+        let measure = self.trips.count == 0 && self.rhythm.patience().is_some();
+        let measure = (watched && measure).then_some((self.last_received, Sign::Idle));
+        let stopped = self.rhythm.patience().filter(|_| watched);
+        let stopped = stopped.map(|patience| (self.last_received + patience, Sign::Rhythm));
+        [keep_alive, idle, measure, stopped].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// How long a link may be silent before it is asked, so that it is lost within the budget.
+    fn idle(&self, options: &Options) -> Duration {
+        let least = options.detect_within / 4;
+        options.detect_within.saturating_sub(self.answer_within(options, Sign::Idle)).max(least)
+    }
+
+    /// When the silence after a PINGREQ makes the link suspect. `None`: it is so already, or nobody asked.
+    pub(crate) fn suspect_at(&self, options: &Options) -> Option<Instant> {
+        let ping = self.ping.filter(|_| !self.suspect && !options.detect_within.is_zero())?;
+        Some(self.quiet_since(ping) + self.answer_within(options, ping.sign) / 2)
+    }
+
+    /// The link is suspect from now on.
+    pub(crate) fn suspected(&mut self) {
+        self.suspect = true;
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// When the silence after a PINGREQ means that the link is lost. Any byte is a sign of life: a PINGRESP may stand
+    /// behind a large message.
+    pub(crate) fn lost_at(&self, options: &Options) -> Option<Instant> {
+        let ping = self.ping?;
+        Some(self.quiet_since(ping) + self.answer_within(options, ping.sign))
+    }
+
+    /// The verdict comes so late that this process must have stood still; what came meanwhile may not be read yet. True
+    /// once for each silence.
+    pub(crate) fn is_late(&mut self, now: Instant, options: &Options) -> bool {
+        let late = self.lost_at(options).is_some_and(|at| now.since(at) > LATE);
+        late && !options.detect_within.is_zero() && !std::mem::replace(&mut self.excused, true)
+    }
+
+    /// Why it was asked.
+    pub(crate) fn sign(&self) -> Sign {
+        self.ping.map_or(Sign::Idle, |ping| ping.sign)
+    }
+
+    fn quiet_since(&self, ping: Ping) -> Instant {
+        ping.at.max(self.last_received).max(self.moving)
+    }
+
+    /// How long the answer to a PINGREQ may take.
+    fn answer_within(&self, options: &Options, sign: Sign) -> Duration {
+        if options.detect_within.is_zero() {
+            return options.ping_timeout;
+        }
+        // Three of the longest gaps: in a jitter that makes such gaps, an answer has two ways to go.
+        let mut within = ANSWER_FLOOR.max(self.trips.timeout()).max(self.rhythm.gap() * 3);
+        if !self.trips.are_known() && self.rhythm.patience().is_none() {
+            within = within.max(ANSWER_UNKNOWN);
+        }
+        within = within.max(match sign {
+            Sign::Idle => options.detect_within / BUDGET_SHARE,
+            Sign::Retransmits => RETRANSMISSION,
+            _ => Duration::ZERO,
+        });
+        within.min(options.ping_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn stream(gaps: impl IntoIterator<Item = u32>) -> (Pulse, Instant) {
+        let mut now = Instant(1_000_000_000);
+        let mut pulse = Pulse::new(now);
+        for gap in gaps {
+            now = now + gap * MS;
+            pulse.received(now);
+        }
+        pulse.asked(now, Sign::Idle);
+        pulse.answered(now);
+        (pulse, now)
+    }
+
+    #[test]
+    fn a_stream_that_stops_is_asked_after_two_of_its_longest_gaps() {
+        let (pulse, now) = stream((0..100).map(|n| if n % 10 == 0 { 100 } else { 20 }));
+        assert_eq!(pulse.ping_due(&Options::default(), false), Some((now + 200 * MS, Sign::Rhythm)));
+    }
+
+    #[test]
+    fn an_even_stream_that_stops_is_lost_after_a_third_of_a_second() {
+        let (mut pulse, now) = stream([20; 100]);
+        let options = Options::default();
+        let (due, sign) = pulse.ping_due(&options, false).unwrap();
+        pulse.asked(due, sign);
+        assert_eq!(pulse.suspect_at(&options), Some(now + 250 * MS));
+        assert_eq!(pulse.lost_at(&options), Some(now + 350 * MS));
+    }
+
+    #[test]
+    fn a_burst_is_no_stream() {
+        let (pulse, now) = stream((0..10).flat_map(|_| [1_000, 1, 1, 1, 1, 1]));
+        let due = pulse.ping_due(&Options::default(), false);
+        assert_eq!(due, Some((now + 4_000 * MS, Sign::Idle)));
+    }
+
+    #[test]
+    fn a_stream_that_has_ended_is_asked_once() {
+        let (mut pulse, now) = stream([20; 100]);
+        let (due, sign) = pulse.ping_due(&Options::default(), false).unwrap();
+        pulse.asked(due, sign);
+        pulse.received(now + 160 * MS);
+        pulse.answered(now + 160 * MS);
+        let next = pulse.ping_due(&Options::default(), false);
+        assert_eq!(next, Some((now + 4_160 * MS, Sign::Idle)));
+    }
+
+    #[test]
+    fn an_idle_link_is_lost_within_the_budget() {
+        for budget in [500, 1_000, 5_000, 20_000] {
+            let options = Options { detect_within: budget * MS, ..Options::default() };
+            let mut now = Instant(1_000_000_000);
+            let mut pulse = Pulse::new(now);
+            for _ in 0..10 {
+                let (due, sign) = pulse.ping_due(&options, false).unwrap();
+                pulse.asked(due, sign);
+                now = due + 5 * MS;
+                pulse.received(now);
+                pulse.answered(now);
+            }
+            let (due, sign) = pulse.ping_due(&options, false).unwrap();
+            pulse.asked(due, sign);
+            assert_eq!(pulse.lost_at(&options).unwrap().since(now), budget * MS);
+        }
+    }
+
+    #[test]
+    fn without_a_budget_only_keep_alive_and_ping_timeout_count() {
+        let (mut pulse, now) = stream([20; 100]);
+        let options = Options { detect_within: Duration::ZERO, ..Options::default() };
+        assert_eq!(pulse.ping_due(&options, false), None);
+        pulse.asked(now, Sign::Idle);
+        assert_eq!(pulse.suspect_at(&options), None);
+        assert_eq!(pulse.lost_at(&options), Some(now + options.ping_timeout));
+    }
+
+    #[test]
+    fn what_our_own_bytes_hold_up_is_no_silence() {
+        let (mut pulse, now) = stream([20; 100]);
+        let options = Options::default();
+        pulse.asked(now, Sign::Rhythm);
+        let transit = Transit { unacknowledged: 1 << 20, retransmits: 0, blocked: false };
+        let later = now + 100 * MS;
+        assert_eq!(pulse.looked(later, transit, &options), Movement::Forward);
+        assert_eq!(pulse.lost_at(&options), Some(later + 200 * MS));
+        let again = Transit { retransmits: 1, ..transit };
+        assert_eq!(pulse.looked(later + MS, again, &options), Movement::Lost);
+        assert_eq!(pulse.lost_at(&options), Some(later + 200 * MS), "what is sent again does not move");
+    }
+
+    #[test]
+    fn a_server_that_reads_nothing_has_the_whole_ping_timeout_and_no_more() {
+        let (mut pulse, now) = stream([20; 100]);
+        let options = Options::default();
+        pulse.asked(now, Sign::Rhythm);
+        let transit = Transit { unacknowledged: 1 << 20, retransmits: 0, blocked: true };
+        let end = now + options.ping_timeout;
+        pulse.looked(now + (options.ping_timeout - MS), transit, &options);
+        let lost = pulse.lost_at(&options);
+        assert!(lost > Some(end));
+        pulse.looked(end, transit, &options);
+        assert_eq!(pulse.lost_at(&options), lost);
+    }
+}
