@@ -16,9 +16,9 @@ pub use dispatch::{Batch, Handler, Turn};
 pub use pool::{Pool, Worker};
 pub use remqtt_proto as proto;
 pub use remqtt_proto::{
-    ByteString, Bytes, Connected, Delivery, Disconnected, Error, ErrorCode, Event, Mark, Message, Next,
-    Options, Outage, Outcome, Properties, PropertyId, PropertyValue, Publish, QoS, Reason, Secret,
-    SessionState, State, Stats, Subscription, Ticket, TlsVersion, Version, Who, Will,
+    ByteString, Bytes, Connected, Delivery, Disconnected, Error, ErrorCode, Event, Level, Mark, Message,
+    Next, Options, Outage, Outcome, Properties, PropertyId, PropertyValue, Publish, QoS, Reason, Secret,
+    SessionState, State, Stats, Subscription, Ticket, TlsVersion, Token, Version, Who, Will,
 };
 pub use runtime::{after_fork_in_child, generation, now, wind_down};
 #[cfg(fuzzing)]

@@ -214,6 +214,7 @@ fn completed(py: Python<'_>, ticket: Ticket, outcome: Outcome) -> PyResult<Bound
         Outcome::Unsubscribed(reasons, properties) => {
             ("unsubscribed", ticket, PyTuple::new(py, reasons)?, show(py, &properties)?).into_pyobject(py)
         }
+        Outcome::Durable => ("published", ticket, 0, PyList::empty(py)).into_pyobject(py),
         Outcome::Stored => ("stored", ticket).into_pyobject(py),
         Outcome::Failed(error, properties) => {
             ("failed", ticket, describe(py, &error)?, show(py, &properties)?).into_pyobject(py)

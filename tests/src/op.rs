@@ -111,6 +111,7 @@ fn settings(random: &mut Random) -> Run {
         pick("lost_session_publishes", &["resend", "resend", "fail"]),
         pick("lost_session_subscriptions", &["restore", "restore", "forget"]),
         pick("store", &["", "simulated"]),
+        pick("acknowledge", &["finished", "stored"]),
     ];
     Run { variant: String::new(), level, session_kept: true, conforming: true, options, steps: Vec::new() }
 }

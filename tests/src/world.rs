@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use remqtt_proto::{
     Attempt, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Options, Output, Reason, Ticket,
+    Token,
 };
 
 use crate::command::{refusal, Command, Names};
@@ -55,6 +56,8 @@ struct Pipe {
 #[derive(Debug, Default)]
 struct Application {
     names: Names,
+    /// Of the last message with one: the application has finished with it, and says so to the next client.
+    last_token: Option<Token>,
     last_ticket: Ticket,
     deliveries: HashMap<u16, Delivery>,
     on_connect: Vec<Command>,
@@ -122,7 +125,9 @@ impl World {
 
     /// A process begins, where the last one stopped if there is a store.
     fn begin(&mut self) -> Outcome<Engine> {
-        let options = self.options.clone();
+        let mut options = self.options.clone();
+        options.resume_after =
+            self.application.last_token.map_or("".into(), |token| token.to_string().into());
         if options.store.is_empty() {
             return Ok(Engine::new(options, self.seed, self.now));
         }
@@ -233,6 +238,7 @@ impl World {
         self.application.lines.push_back(line);
         match event {
             Event::Message(message) => {
+                self.application.last_token = message.token.or(self.application.last_token);
                 let Some(delivery) = message.delivery else { return Ok(()) };
                 self.application.deliveries.insert(delivery.packet_identifier, delivery);
                 if self.options.manual_ack {

@@ -4,6 +4,7 @@
 //! every outage can be replayed exactly, in microseconds. The driver around it is the crate `remqtt`.
 
 mod command;
+mod durability;
 mod engine;
 mod error;
 mod event;
@@ -24,13 +25,14 @@ pub mod wire;
 
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
-pub use command::{Command, Delivery, Ticket};
+pub use command::{Command, Delivery, Level, Ticket};
 pub use engine::{Attempt, Engine, Input, Output, State};
 pub use error::{Error, ErrorCode, Next, Who};
-pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
-pub use journal::{Change, Lsn, Recovery, ROW_FORMAT};
+pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState, Token};
+pub use journal::{Change, Field, Lsn, Record, Recovery, ROW_FORMAT};
 pub use options::{
-    LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion, WhenFull,
+    Acknowledge, LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion,
+    WhenFull,
 };
 pub use stats::Stats;
 pub use time::Instant;

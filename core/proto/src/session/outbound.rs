@@ -40,6 +40,8 @@ pub(crate) struct Item {
     pub(crate) phase: Phase,
     /// When the message expires, if it does.
     pub(crate) expires: Option<Instant>,
+    /// The journal has it.
+    pub(crate) kept: bool,
     /// Bytes of it were handed to a link in this session, so that every further PUBLISH of it carries DUP.
     pub(crate) written: bool,
     /// The change of the journal that its next packet rests on.
@@ -109,7 +111,8 @@ impl Outbound {
     /// Takes up what an earlier process left behind. Bytes of what was in flight may have left.
     pub(crate) fn recover(&mut self, place: Place, stored: StoredPublish, expires: Option<Instant>) {
         let StoredPublish { ticket, publish, phase, .. } = stored;
-        let item = Item { ticket, publish, phase, expires, written: phase != Phase::Waiting, lsn: 0 };
+        let item =
+            Item { ticket, publish, phase, expires, kept: true, written: phase != Phase::Waiting, lsn: 0 };
         self.next_place = self.next_place.max(place + 1);
         match phase {
             Phase::Waiting => {
@@ -129,6 +132,7 @@ impl Outbound {
         now: Instant,
         ticket: Ticket,
         publish: Publish,
+        kept: bool,
         journal: &mut Journal,
     ) -> Admission {
         let expires = publish
@@ -136,7 +140,7 @@ impl Outbound {
             .number(PropertyId::MessageExpiryInterval)
             .map(|seconds| now + Duration::from_secs(u64::from(seconds)));
         let phase = Phase::Waiting;
-        let mut item = Item { ticket, publish, phase, expires, written: false, lsn: 0 };
+        let mut item = Item { ticket, publish, phase, expires, kept, written: false, lsn: 0 };
         let size = item.size();
         if size > self.most_bytes || self.most == 0 {
             return Admission::Refused;
@@ -157,7 +161,7 @@ impl Outbound {
         self.expiries.extend(expires.map(|at| (at, place)));
         self.waiting += 1;
         self.waiting_bytes += size;
-        if needs_identifier(&item.publish) {
+        if kept {
             item.lsn = journal.publish(self.version, place, &item);
         }
         self.items.insert(place, item);
@@ -191,7 +195,7 @@ impl Outbound {
             self.waiting -= 1;
             self.waiting_bytes -= item.size();
             item.phase = Phase::Sent(identifier);
-            item.lsn = journal.flight(place, item.phase);
+            item.lsn = if item.kept { journal.flight(place, item.phase) } else { 0 };
             self.expiries.remove(&(item.expires.unwrap_or_default(), place));
             self.by_identifier.insert(identifier, place);
         }
@@ -223,7 +227,7 @@ impl Outbound {
     /// Takes an item out of the list, whatever its phase.
     pub(crate) fn remove(&mut self, place: Place, journal: &mut Journal) -> Option<Item> {
         let item = self.items.remove(&place)?;
-        if needs_identifier(&item.publish) {
+        if item.kept {
             journal.publish_complete(place, item.phase);
         }
         match item.phase {
@@ -248,7 +252,7 @@ impl Outbound {
             if let Some(item) = self.items.get_mut(place) {
                 item.phase = Phase::Waiting;
                 item.written &= self.lost_session_dup;
-                item.lsn = journal.flight(*place, item.phase);
+                item.lsn = if item.kept { journal.flight(*place, item.phase) } else { 0 };
                 self.waiting += 1;
                 self.waiting_bytes += item.size();
                 self.expiries.extend(item.expires.map(|at| (at, *place)));

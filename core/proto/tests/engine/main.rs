@@ -6,6 +6,7 @@ mod cost;
 mod dropin;
 mod endings;
 mod journal;
+mod levels;
 mod links;
 mod random;
 mod requests;
