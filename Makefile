@@ -51,7 +51,7 @@ FUZZ_SECONDS ?= 300
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(QUIET) install-cargo-fuzz $(CARGO) install --locked cargo-fuzz
 	@cd core/fuzz && targets=$$($(CARGO) fuzz list) && for target in $$targets; do \
-	    echo "$$target:"; $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; done; \
+	    echo "$$target:"; mkdir -p corpus/$$target && $(CARGO) +nightly fuzz run $$target corpus/$$target $$(ls -d seeds/$$target 2>/dev/null || true) -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; done; \
 	    echo "$$(wc -w <<< "$$targets") targets, $(FUZZ_SECONDS) s each: no finding"
 # Kills clients with kill -9, N of remqtt's and some of its peers', beside a broker that is restarted. Prints a table.
 CRASH := $(TARGET)/crash

@@ -1,4 +1,5 @@
-"""make sim-mutants: seeded bugs, each in a copy of the tree, and how many random stories it takes to find them.
+"""make sim-mutants: seeded bugs, each in a copy of the tree, and how many random stories it takes to find
+them.
 
     mutants.py TARGET CARGO
 
@@ -40,7 +41,8 @@ BUGS = [
         "new publishes go before what is sent again",
         "core/proto/src/session/outbound.rs",
         "let place = self.next_place;\n        self.next_place += 1;",
-        "let place = if self.by_identifier.len() > 1 { u64::MAX / 2 - self.next_place } else { self.next_place };\n"
+        "let place = if self.by_identifier.len() > 1 { u64::MAX / 2 - self.next_place } "
+        "else { self.next_place };\n"
         "        self.next_place += 1;",
     ),
     Bug(
@@ -89,7 +91,11 @@ def hunt(bug: Bug, tree: Path, target: Path, cargo: str) -> str | None:
     if text.count(bug.right) != 1:
         raise SystemExit(f"{bug.name}: its place in {bug.file} is gone")
     file.write_text(text.replace(bug.right, bug.wrong))
-    environment = os.environ | {"CARGO_TARGET_DIR": str(target), "REMQTT_RUNS": str(STORIES), "REMQTT_SEED": "1"}
+    environment = os.environ | {
+        "CARGO_TARGET_DIR": str(target),
+        "REMQTT_RUNS": str(STORIES),
+        "REMQTT_SEED": "1",
+    }
     command = [cargo, "test", "--release", "-q", "-p", "remqtt-tests", "--test", "random"]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     found = re.search(r"REMQTT_SEED=(\d+) REMQTT_RUNS=1: (.*)", done.stdout + done.stderr)

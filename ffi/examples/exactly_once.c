@@ -67,7 +67,7 @@ static int32_t on_message(void *user, remqtt_client *client, const remqtt_messag
     remqtt_bytes payload = remqtt_message_payload(message);
     remqtt_str token = remqtt_message_token(message);
     run("BEGIN IMMEDIATE");
-    put(insert, (const char *)payload.data, payload.len);
+    put(insert, (const char *)payload.ptr, payload.len);
     put(progress, token.ptr, token.len);
     run("COMMIT");
     return 0; /* from here on the message is finished */

@@ -2,9 +2,9 @@
 
     python exactly_once.py HOST PORT STORE DATABASE TOPIC
 
-The messages are stored in STORE before they are acknowledged, each with a token that stays the same when it comes
-again. Its effect and its token are written in one transaction; the next process says which token it found there,
-and gets what comes after it. Stop it however you like, kill -9 included.
+The messages are stored in STORE before they are acknowledged, each with a token that stays the same when
+it comes again. Its effect and its token are written in one transaction; the next process says which
+token it found there, and gets what comes after it. Stop it however you like, kill -9 included.
 """
 
 from __future__ import annotations

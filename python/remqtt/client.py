@@ -185,10 +185,11 @@ class Client(Settings):
         there is no connection (rc is MQTT_ERR_NO_CONN then), unless the option queue_qos0_offline says
         otherwise.
 
-        `level`, not in paho-mqtt: "memory" does not survive the process; "stored", the default of a client with
-        `persistence`, does, from its first byte on the wire on; both are published when the server has
-        acknowledged them. "fsynced" counts as published as soon as it is durable: wait_for_publish() returns,
-        on_publish is called. Should it fail later, on_store says so. ValueError where there is no file.
+        `level`, not in paho-mqtt: "memory" does not survive the process; "stored", the default of a client
+        with `persistence`, does, from its first byte on the wire on; both are published when the server
+        has acknowledged them. "fsynced" counts as published as soon as it is durable: wait_for_publish()
+        returns, on_publish is called. Should it fail later, on_store says so. ValueError where there is no
+        file.
         """
         pairs = None if properties is None else properties._pairs()
         if pairs and self._mqtt5 and "TopicAlias" in properties.__dict__:

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use remqtt_core::{
     Batch, ByteString, Client, Delivery, Event, Handler, Mark, Message, Outage, Outcome, SessionState, Ticket,
 };

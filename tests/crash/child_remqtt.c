@@ -19,7 +19,7 @@ static int32_t on_message(void *user, remqtt_client *client, const remqtt_messag
     (void)client;
     remqtt_bytes payload = remqtt_message_payload(message);
     int again = (remqtt_message_flags(message) & REMQTT_FLAG_REDELIVERED) != 0;
-    say((const char *)payload.data, payload.len, again ? " again" : "");
+    say((const char *)payload.ptr, payload.len, again ? " again" : "");
     return 0;
 }
 

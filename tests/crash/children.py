@@ -1,8 +1,10 @@
-"""The Python programs that are killed: children.py KIND PORT FILE NAME, started once and then asked for processes.
+"""The Python programs that are killed: children.py KIND PORT FILE NAME, started once and then asked for
+processes.
 
-For each line "FIRST" on standard input it forks one that publishes from that number on, or receives, and writes its
-process identifier as "pid P"; "0 drain" asks for one that does what is left and ends. The killed ones say "N" on the
-same standard output when it is accepted (publishers) or handled (subscribers).
+For each line "FIRST" on standard input it forks one that publishes from that number on, or receives, and
+writes its process identifier as "pid P"; "0 drain" asks for one that does what is left and ends. The
+killed ones say "N" on the same standard output when it is accepted (publishers) or handled
+(subscribers).
 """
 
 from __future__ import annotations

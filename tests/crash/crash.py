@@ -1,11 +1,12 @@
-"""Kills clients with kill -9, many times a second, beside a mosquitto that is restarted, and counts what is lost.
+"""Kills clients with kill -9, many times a second, beside a mosquitto that is restarted, and counts what is
+lost.
 
     crash.py DIRECTORY --kills N [--seed S]
 
-DIRECTORY holds the C programs. N kills are shared out among the programs of remqtt; each of those of paho-mqtt and
-paho.mqtt.c gets a twentieth. A publisher's message is accepted when the program was told so; a subscriber's when the
-broker had acknowledged it to whoever published it. Even numbers are QoS 1, odd ones QoS 2. Exit status 1: remqtt
-lost or doubled something, or a program died of itself.
+DIRECTORY holds the C programs. N kills are shared out among the programs of remqtt; each of those of
+paho-mqtt and paho.mqtt.c gets a twentieth. A publisher's message is accepted when the program was told
+so; a subscriber's when the broker had acknowledged it to whoever published it. Even numbers are QoS 1,
+odd ones QoS 2. Exit status 1: remqtt lost or doubled something, or a program died of itself.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Cell:
             )
 
     def listen(self, read: int) -> None:
-        for line in open(read):
+        for line in os.fdopen(read):
             number, *more = line.split()
             with self.news:
                 self.heard = time.monotonic()
@@ -120,7 +121,14 @@ class Cell:
             role = self.kind.split("-")[1]
             arguments = [*self.command, role, str(self.port), str(self.file), self.name, str(first), *more]
             if self.kind == "transactional-subscriber":
-                arguments = [*self.command, "127.0.0.1", str(self.port), str(self.file), f"{self.file}.sqlite", self.name]
+                arguments = [
+                    *self.command,
+                    "127.0.0.1",
+                    str(self.port),
+                    str(self.file),
+                    f"{self.file}.sqlite",
+                    self.name,
+                ]
             self.process = subprocess.Popen(arguments, stdout=self.write)
             return self.process.pid
         with self.news:
@@ -320,7 +328,9 @@ def torment_all(arguments: argparse.Namespace, broker: Broker, rows: list[Cell],
         time.sleep(0.05)
     finishers = []
     for cell in rows:
-        has_all = (lambda: False) if cell.is_publisher else (lambda cell=cell: cell.accepted <= cell.got.keys())
+        has_all = (
+            (lambda: False) if cell.is_publisher else (lambda cell=cell: cell.accepted <= cell.got.keys())
+        )
         finishers.append(threading.Thread(target=cell.finish, args=(has_all,)))
     for thread in finishers:
         thread.start()
