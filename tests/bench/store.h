@@ -18,4 +18,5 @@ static inline unsigned long long written(void)
 static inline void accepted(long messages, double seconds, unsigned long long bytes)
 {
     printf("{\"messages\": %ld, \"seconds\": %.6f, \"written\": %llu}\n", messages, seconds, bytes);
+    fflush(stdout);
 }

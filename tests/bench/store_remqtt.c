@@ -69,13 +69,13 @@ int main(int argc, char **argv)
     double end = wall();
     check(remqtt_client_sync(client, 600000), "sync");
     unsigned long long bytes = written() - before;
-    check(remqtt_client_close(client, 60000), "close");
+    remqtt_client_close(client, 0); /* nobody takes what was published */
     remqtt_client_free(client);
     if (!strcmp(mode, "open")) {
         start = wall();
         client = make(argv[2]);
         end = wall();
-        check(remqtt_client_close(client, 60000), "close");
+        remqtt_client_close(client, 0); /* nobody takes what was published */
         remqtt_client_free(client);
     }
     accepted(count, end - start, bytes);

@@ -72,19 +72,6 @@ int main(int argc, char **argv)
         }
         pause_ms(2);
     }
-    for (long idle = 0; drain && !subscriber && idle < 3000; idle++) {
-        MQTTAsync_token *tokens = NULL;
-        must("pending", MQTTAsync_getPendingTokens(client, &tokens));
-        int open = tokens && tokens[0] != -1;
-        MQTTAsync_free(tokens);
-        if (!open && idle > 200) {
-            return 0;
-        }
-        pause_ms(10);
-    }
-    if (drain && !subscriber) {
-        return 0;
-    }
     for (;;) {
         pause();
     }

@@ -162,7 +162,7 @@ class Cell:
         pid = self.begin(0, drain=True)
         self.heard, deadline = time.monotonic(), time.monotonic() + 120
         while self.alive(pid) and time.monotonic() < deadline and not has_all():
-            if not self.is_publisher and time.monotonic() - self.heard > IDLE:
+            if time.monotonic() - self.heard > IDLE:
                 break
             time.sleep(0.05)
         if self.alive(pid):
@@ -194,7 +194,9 @@ class Witness:
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "witness", clean_session=False)
         self.client.on_message = self.received
         self.client.on_publish = self.published
-        self.client.on_connect = lambda client, *_: client.subscribe([(name, 2) for name in self.publishers])
+        self.lock = threading.Lock()
+        topics = [(name, 2) for name in self.publishers]
+        self.client.on_connect = lambda client, *_: client.subscribe(topics) if topics else None
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
 
@@ -204,13 +206,15 @@ class Witness:
         cell.heard = time.monotonic()
 
     def published(self, client: Any, userdata: Any, mid: int, *_: Any) -> None:
-        cell, number = self.on_the_way.pop(mid)
-        if number >= 0:
+        with self.lock:
+            cell, number = self.on_the_way.pop(mid, (None, 0))
+        if cell is not None:
             cell.accepted.add(number)
 
     def publish(self, cell: Cell, number: int) -> None:
-        info = self.client.publish(cell.name, str(number), qos=1 + number % 2)
-        self.on_the_way[info.mid] = cell, number
+        with self.lock:  # the end of it may be told before the call returns
+            info = self.client.publish(cell.name, str(number), qos=1 + number % 2)
+            self.on_the_way[info.mid] = cell, number
 
     def greet(self, cell: Cell) -> None:
         """The broker has the subscription of a cell once it gets a message."""
@@ -245,7 +249,7 @@ def torment(cell: Cell, kills: int, seed: str) -> None:
         cell.kill(chance.uniform(*LIVES), number * SHARE)
 
 
-def cells(programs: Path, directory: Path, port: int) -> list[Cell]:
+def cells(programs: Path, directory: Path, port: int, only: str) -> list[Cell]:
     python = [sys.executable, str(HERE / "children.py")]
     ours, paho = str(programs / "child_remqtt"), str(programs / "child_paho")
     rows = [
@@ -260,7 +264,8 @@ def cells(programs: Path, directory: Path, port: int) -> list[Cell]:
         ("paho-subscriber", "paho-mqtt subscriber", python),
         ("paho-subscriber", "paho.mqtt.c subscriber, files", [paho]),
     ]
-    return [Cell(kind, title, command, directory, port) for kind, title, command in rows]
+    chosen = [row for row in rows if only in row[1]]
+    return [Cell(kind, title, command, directory, port) for kind, title, command in chosen]
 
 
 def restart(broker: Broker, ended: threading.Event, lock: threading.Lock) -> None:
@@ -288,11 +293,13 @@ def main() -> int:
     parser.add_argument("programs", type=Path)
     parser.add_argument("--kills", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steady", action="store_true", help="the broker is not restarted")
+    parser.add_argument("--only", default="", help="programs whose title has this")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="remqtt-crash-") as place:
         directory = Path(place)
         broker = Broker(directory)
-        rows = cells(arguments.programs, directory, broker.port)
+        rows = cells(arguments.programs, directory, broker.port, arguments.only)
         witness = Witness(rows, broker.port)
         try:
             return torment_all(arguments, broker, rows, witness)
@@ -309,20 +316,23 @@ def torment_all(arguments: argparse.Namespace, broker: Broker, rows: list[Cell],
     begun, lock = time.monotonic(), threading.Lock()
     feeder = threading.Thread(target=witness.feed)
     restarter = threading.Thread(target=restart, args=(broker, witness.ended, lock))
-    ours = sum(cell.is_ours for cell in rows)
+    ours = max(1, sum(cell.is_ours for cell in rows))
     tormentors = []
     for cell in rows:
         kills = -(-arguments.kills // ours) if cell.is_ours else max(5, arguments.kills // 20)
         seed = f"{arguments.seed} {cell.title}"
         tormentors.append(threading.Thread(target=torment, args=(cell, kills, seed)))
-    for thread in (feeder, restarter, *tormentors):
+    if not arguments.steady:
+        restarter.start()
+    for thread in (feeder, *tormentors):
         thread.start()
     for thread in tormentors:
         thread.join()
     seconds = time.monotonic() - begun
     witness.ended.set()
     feeder.join()
-    restarter.join()
+    if not arguments.steady:
+        restarter.join()
     deadline = time.monotonic() + 60
     while witness.on_the_way and time.monotonic() < deadline:
         time.sleep(0.05)

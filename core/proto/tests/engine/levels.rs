@@ -237,3 +237,16 @@ fn a_closed_client_leaves_its_unfinished_messages_to_the_next_one() {
     restarted(&mut bench, options());
     assert_eq!(messages(&bench).len(), 1, "also where it would not store new ones");
 }
+
+#[test]
+fn however_many_acknowledgements_wait_for_the_disk_they_all_leave() {
+    for qos in [1, 2] {
+        let mut bench = stored(storing());
+        for number in 1..=200 {
+            bench.receive(&[0x30 | qos << 1, 6, 0, 1, b't', 0, number, number]);
+        }
+        assert_eq!(bench.sent(), []);
+        bench.persist_all();
+        assert_eq!(bench.sent().len(), 4 * 200);
+    }
+}
