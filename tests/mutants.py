@@ -58,6 +58,12 @@ BUGS = [
         "if false {",
     ),
     Bug(
+        "acknowledgements that wait for the disk are forgotten when there are many",
+        "core/proto/src/transmit.rs",
+        "if link.owed.is_empty() && link.owed.capacity() > OWED_KEPT {",
+        "if link.owed.capacity() > OWED_KEPT {",
+    ),
+    Bug(
         "identifiers are used again while they are in use",
         "core/proto/src/session/identifiers.rs",
         "let preferred = (ticket.wrapping_sub(1) % SPACE) as u16 + 1;",

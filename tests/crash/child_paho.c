@@ -60,7 +60,9 @@ int main(int argc, char **argv)
         pause_ms(1);
     }
     if (subscriber) {
-        must("subscribe", MQTTAsync_subscribe(client, argv[4], 2, NULL));
+        char filter[100];
+        snprintf(filter, sizeof filter, "%s/#", argv[4]);
+        must("subscribe", MQTTAsync_subscribe(client, filter, 2, NULL));
     }
     for (long number = atol(argv[5]); !subscriber && !drain; number += WINDOW) {
         for (long one = number; one < number + WINDOW; one++) {

@@ -67,7 +67,9 @@ int main(int argc, char **argv)
     must("new", remqtt_client_new(config, &client));
     if (subscriber) {
         remqtt_subscription wish = REMQTT_SUBSCRIPTION_INIT;
-        wish.filter = remqtt_str_of(argv[4]);
+        char filter[100];
+        snprintf(filter, sizeof filter, "%s/#", argv[4]);
+        wish.filter = remqtt_str_of(filter);
         wish.qos = 2;
         must("subscribe", remqtt_client_subscribe(client, &wish, 1, NULL, NULL, NULL, NULL, NULL));
     }

@@ -67,7 +67,7 @@ class Remqtt:
     def receive(self) -> None:
         client = self.client()
         client.on_message = lambda client, userdata, message: self.handle(message)
-        client.on_connect = lambda client, *_: client.subscribe(self.name, qos=2)
+        client.on_connect = lambda client, *_: client.subscribe(self.name + "/#", qos=2)
         client.connect_async("127.0.0.1", self.port)
         client.loop_forever(retry_first_connection=True)
 
@@ -130,7 +130,7 @@ def main(kind: str, port: int, file: str, name: str) -> None:
             say(f"pid {child}")
             continue
         if exactly_once is not None:
-            exactly_once.main("127.0.0.1", port, file, file + ".sqlite", name)
+            exactly_once.main("127.0.0.1", port, file, file + ".sqlite", name + "/#")
         elif role == "publisher":
             one.publish(first, drain)  # type: ignore[union-attr]
         else:

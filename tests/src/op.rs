@@ -12,6 +12,9 @@ use crate::world::World;
 
 type Result<T> = std::result::Result<T, String>;
 
+/// Messages of a burst.
+const BURST: u32 = 70;
+
 /// Something that happens to a client, its server, or the link between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
@@ -23,6 +26,8 @@ pub enum Op {
     Unsubscribe(u8),
     /// The server has a message of this QoS for it.
     Deliver(u8),
+    /// It has many at once: more than queues keep room for.
+    Burst(u8),
     /// Everything that needs no time goes to and fro.
     Exchange,
     /// Time passes: milliseconds.
@@ -66,7 +71,8 @@ impl Op {
             0..=29 => Op::Publish(small),
             30..=34 => Op::Subscribe(random.below(4) as u8),
             35..=36 => Op::Unsubscribe(random.below(4) as u8),
-            37..=46 => Op::Deliver(small),
+            37..=45 => Op::Deliver(small),
+            46 => Op::Burst(small),
             47..=66 => Op::Exchange,
             67..=72 => Op::Wait(random.below(400) as u32),
             73 => Op::Wait(random.below(60_000) as u32),
@@ -100,12 +106,13 @@ impl Op {
             12 => Op::Restart,
             13 => Op::Die,
             14 => Op::DieAfter(more % 64),
+            15 => Op::Burst(low % 3),
             _ => Op::Disk([DiskMood::Quick, DiskMood::Slow, DiskMood::Refusing][usize::from(high) % 3]),
         }
     }
 
     /// How many kinds there are.
-    pub const KINDS: u8 = 16;
+    pub const KINDS: u8 = 17;
 
     /// The line of a story's file, as `Debug` shows it.
     pub fn parse(line: &str) -> Option<Op> {
@@ -118,6 +125,7 @@ impl Op {
             "Subscribe" => Op::Subscribe(number()? as u8),
             "Unsubscribe" => Op::Unsubscribe(number()? as u8),
             "Deliver" => Op::Deliver(number()? as u8),
+            "Burst" => Op::Burst(number()? as u8),
             "Exchange" => Op::Exchange,
             "Wait" => Op::Wait(number()? as u32),
             "Cut" => Op::Cut,
@@ -148,13 +156,8 @@ pub(crate) fn carry_out(play: &mut Play<'_, World>, op: Op, number: usize) -> Re
         }
         Op::Subscribe(filter) => play.command(&format!("subscribe s{number} f/{filter} 1")),
         Op::Unsubscribe(filter) => play.command(&format!("unsubscribe u{number} f/{filter}")),
-        Op::Deliver(qos) => {
-            if !play.linked || !play.model.connected() {
-                return Ok(());
-            }
-            let packet = play.model.publish(b"d", format!("d{number}").as_bytes(), qos);
-            play.send(&bytes::encode(play.run.level, &packet)?, Some(packet))
-        }
+        Op::Deliver(qos) => deliver(play, qos, format!("d{number}")),
+        Op::Burst(qos) => (0..BURST).try_for_each(|one| deliver(play, qos, format!("b{number}.{one}"))),
         Op::Exchange => play.pump(),
         Op::Wait(time) => play.stage.advance(Duration::from_millis(time.into())),
         Op::Cut => play.lose_link(false),
@@ -191,4 +194,12 @@ pub(crate) fn carry_out(play: &mut Play<'_, World>, op: Op, number: usize) -> Re
             play.command("start")
         }
     }
+}
+
+fn deliver(play: &mut Play<'_, World>, qos: u8, payload: String) -> Result<()> {
+    if !play.linked || !play.model.connected() {
+        return Ok(());
+    }
+    let packet = play.model.publish(b"d", payload.as_bytes(), qos);
+    play.send(&bytes::encode(play.run.level, &packet)?, Some(packet))
 }
