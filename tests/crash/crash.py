@@ -316,6 +316,11 @@ def show(rows: list[Cell], broker: Broker, seconds: float) -> bool:
         print(f"{cell.title:34} {'{:6} {:9} {:6} {:14} {:14} {:5}'.format(*counts)}")
         doubled -= theirs
         clean &= not cell.is_ours or (lost, len(doubled), cell.died) == (0, 0, 0)
+    for cell in rows:
+        # Not lost for ever, but not sent although there was time and a connection.
+        left = sum(len(names) for *_, names in os.walk(cell.file))
+        if left:
+            print(f"{cell.title}: {left} files left when nothing had come for {IDLE:.0f} s")
     kills = sum(cell.kills for cell in rows)
     print(f"{kills} kills and {broker.restarts} restarts of the broker in {seconds:.0f} s")
     return clean

@@ -49,8 +49,7 @@ def filled(path: Path) -> None:
     client.publish("b/c", "x" * 100, qos=2)
     assert client.sync(PATIENCE)
     client._core.close(0)
-    core = client._core
-    wait_for(lambda: core.state() == 4, "the end")
+    wait_for(lambda: store(path, "--verify").returncode == 0, "the end of its client")
 
 
 def store(*arguments: Any) -> subprocess.CompletedProcess[str]:

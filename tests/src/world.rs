@@ -170,7 +170,10 @@ impl World {
             return Ok(true); // an answer to an output: the loop that took the output goes on
         }
         // An operation has one end, and a received packet, of two bytes at least, one consequence.
-        let bound = 100 + 6 * self.application.last_ticket as usize + 2 * std::mem::take(&mut self.received);
+        // What waited for the disk is delivered with it, and weighs 64 at least.
+        let arrived = self.engine.as_ref().map_or(0, Engine::unfinished_bytes) / 64;
+        let received = 2 * std::mem::take(&mut self.received) + arrived;
+        let bound = 100 + 6 * self.application.last_ticket as usize + received;
         let mut outputs = 0;
         while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
             outputs += 1;
