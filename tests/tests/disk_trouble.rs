@@ -1,6 +1,6 @@
 //! A disk that is full, and one that fails, below a client in every language: what was accepted is in the file once there
-//! is space again. The file system is a real one of a megabyte where one may be mounted; the errors of the disk come
-//! from strace. Where neither is possible the injected faults of the store's own tests have to do.
+//! is space again. The file system is a real one of four megabytes where one may be mounted; elsewhere the injected faults
+//! of the store's own tests have to do. Errors of the disk come from a preloaded `fdatasync`.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use remqtt::store::inspect;
+use remqtt::store::{inspect, Field};
 use remqtt_tests::shim::{shims, Shim};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,7 +69,8 @@ impl Publisher {
     fn publish(&mut self) {
         let name = format!("p{}", self.accepted.len());
         let payload = format!("{:0width$x}", self.accepted.len(), width = 2 * PAYLOAD);
-        self.shim.tell(&format!("publish {name} t {payload} 1 0")).unwrap();
+        let told = self.shim.tell(&format!("publish {name} t {payload} 1 0"));
+        assert!(told.is_ok(), "{told:?}, {}, {:?}", self.shim.complaints(), self.lines);
         self.accepted.push(name);
     }
 
@@ -90,12 +91,16 @@ impl Publisher {
     }
 
     fn hear(&mut self, beginning: &str, within: Duration) -> bool {
-        while let Some(line) = self.shim.event(within).unwrap() {
+        loop {
+            let line = match self.shim.event(within) {
+                Ok(Some(line)) => line,
+                Ok(None) => return false,
+                Err(error) => panic!("{error}: {}, {:?}", self.shim.complaints(), self.lines),
+            };
             // What was refused was not accepted.
             let refused = line.strip_prefix("FAILED ").filter(|_| line.contains("code=StoreFailed"));
             if let Some(name) = refused.and_then(|rest| rest.split(' ').next()) {
-                self.accepted.retain(|accepted| accepted != name);
-                self.accepted.push(String::new()); // its number is used up
+                self.accepted.iter_mut().filter(|accepted| *accepted == name).for_each(String::clear);
             }
             let found = line.starts_with(beginning);
             self.lines.push(line);
@@ -103,22 +108,28 @@ impl Publisher {
                 return true;
             }
         }
-        false
     }
 
     /// Closes the client, which writes what there is to write, and ends the process.
-    fn close(mut self) -> usize {
+    fn close(mut self) -> Vec<u64> {
         self.shim.tell("close").unwrap();
         self.wait("CLOSED");
         self.shim.quit().unwrap();
-        self.accepted.iter().filter(|name| !name.is_empty()).count()
+        let names = self.accepted.iter().zip(1..);
+        names.filter(|(name, _)| !name.is_empty()).map(|(_, ticket)| ticket).collect()
     }
 }
 
-fn publishes_in(store: &Path) -> usize {
+/// The tickets of the publishes that are in a store: a shim's first publish has ticket 1.
+fn publishes_in(store: &Path) -> Vec<u64> {
     let inspection = inspect(store).unwrap();
     assert_eq!(inspection.damage, None);
-    inspection.records.iter().filter(|record| record.kind == "publish").count()
+    let publishes = inspection.records.iter().filter(|record| record.kind == "publish");
+    let tickets = publishes.map(|record| match record.fields[0] {
+        ("ticket", Field::Number(ticket)) => ticket,
+        _ => panic!("{record:?}"),
+    });
+    tickets.collect()
 }
 
 #[test]
@@ -131,8 +142,9 @@ fn a_full_disk_refuses_publishes_and_loses_none_that_it_accepted() {
         let store = small.0.join("session");
         let mut client = Publisher::start(&shim, &store);
         client.publish();
-        client.publish();
-        std::thread::sleep(Duration::from_millis(50)); // either way is right: in the file before it is full, or not
+        while !store.exists() {
+            client.hear("nothing", Duration::from_millis(1));
+        }
         small.fill();
         client.publish_until("STORE by=us code=StoreFailed");
         client.publish_until("FAILED ");
@@ -146,21 +158,24 @@ fn a_full_disk_refuses_publishes_and_loses_none_that_it_accepted() {
 
 #[test]
 fn errors_of_the_disk_refuse_publishes_and_lose_none_that_were_accepted() {
-    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
-    if !traced.is_ok_and(|status| status.success()) {
-        return println!("not played: nothing may be traced here");
-    }
+    let directory = std::env::temp_dir().join(format!("remqtt-eio-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let faults = directory.join("eio.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c/eio.c");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-D_GNU_SOURCE", "-o"])
+        .arg(&faults)
+        .arg(&source)
+        .status();
+    assert!(built.unwrap().success());
     for (language, shim) in shims(env!("CARGO_BIN_EXE_shim")) {
-        let directory = std::env::temp_dir().join(format!("remqtt-eio-{}-{language}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let store = directory.join("session");
-        let inject = "-f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO:when=20..22";
-        let mut client = Publisher::start(&format!("strace {inject} {shim}"), &store);
+        let store = directory.join(language);
+        let mut client = Publisher::start(&format!("env LD_PRELOAD={} {shim}", faults.display()), &store);
         client.publish_until("STORE by=us code=StoreFailed");
         client.wait("STORE by=us code=none");
         client.publish();
         let accepted = client.close();
         assert_eq!(publishes_in(&store), accepted, "{language}");
-        fs::remove_dir_all(&directory).unwrap();
     }
+    fs::remove_dir_all(&directory).unwrap();
 }
