@@ -19,6 +19,7 @@ help:
 	@echo 'make test                             every test'
 	@echo 'make check                            every gate: format, lints, docs, licences, header'
 	@echo 'make bench                            bench-drain, bench-clients and bench-store'
+	@echo 'make bench-recovery [ROWS=a,b REPEAT=20 CLIENTS=a,b ALARM=60]  outages beside the peers (root)'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
 	@echo 'make crash [N=2000 SEED=1]             kill -9 of publishers and subscribers, with a table of what is lost'
 	@echo 'make corrupt [N=100000 SEED=1]         files of a store that are damaged at random'
@@ -94,6 +95,10 @@ test-matrix: shims
 test-python: python
 	@$(QUIET) test-python $(PY) -m pytest -q tests/python
 	@grep '^|' $(TARGET)/logs/test-python.log
+# One wheel for every CPython from 3.9 on, and the whole suite with each that is on the machine.
+test-pythons: setup
+	@tests/pythons.sh $(TARGET)
+
 test-c: lib
 	@CARGO='$(CARGO)' $(QUIET) test-c $(MAKE) -C tests/c test
 	@$(QUIET) valgrind $(MAKE) -C tests/c valgrind
@@ -119,7 +124,7 @@ check: setup
 	@$(QUIET) pure-engine tests/pure_engine.sh
 	@$(QUIET) ruff .venv/bin/ruff check .
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
-	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/demo/*.py tests/readme.py
+	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/bench/recovery/*.py tests/demo/*.py tests/readme.py
 	@$(QUIET) mypy-package $(PY) -m mypy python/remqtt
 	@$(QUIET) mypy-conformance $(PY) -m mypy tests/conformance/run.py tests/conformance/examples.py tests/conformance/table.py
 	@if [ -f python/remqtt/_native.abi3.so ]; then \
@@ -128,7 +133,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
@@ -161,6 +166,26 @@ bench-store: lib $(addprefix $(BENCH)/,store_remqtt store_paho_c drain_remqtt)
 bench-clients: python $(addprefix $(BENCH)/clients_,mosquitto paho_c remqtt)
 	@$(QUIET) build-demo $(CARGO) build --release -p remqtt-demo
 	@$(PY) tests/bench/clients.py $(BENCH) $(TARGET)/release/remqtt-demo
+
+# Outages of every kind, beside peers and a floor. The table and the plot are left in target/bench/recovery.
+ROWS ?=
+REPEAT ?= 20
+CLIENTS ?=
+ALARM ?= 60
+RECOVERY := $(addprefix $(BENCH)/recovery_,floor mosquitto paho_c remqtt)
+$(RECOVERY): $(BENCH)/recovery_%: tests/bench/recovery/client_%.c tests/bench/recovery/client.h | lib
+	@mkdir -p $(BENCH)
+	@$(CC) -O2 -Wall -Wextra -Wpedantic -o $@ $< $(if $(filter %_remqtt,$@),$(LINK)) \
+	    $(if $(filter %_mosquitto,$@),-lmosquitto) $(if $(filter %_paho_c,$@),-lpaho-mqtt3as)
+$(BENCH)/.plot: tests/bench/recovery/requirements.txt | python
+	@mkdir -p $(BENCH)
+	@.venv/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
+bench-recovery: python $(RECOVERY) $(BENCH)/.plot
+	@$(QUIET) build-rumqttc $(CARGO) build --release -p remqtt-bench-rumqttc
+	@ln -sf ../release/recovery-rumqttc $(BENCH)/recovery-rumqttc
+	@$(PY) tests/bench/recovery/recovery.py $(BENCH) $(BENCH)/recovery --rows '$(ROWS)' --repeat $(REPEAT) \
+	    --clients '$(CLIENTS)' --alarm $(ALARM)
 
 install:
 	@CARGO="$(CARGO)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ffi/install.sh

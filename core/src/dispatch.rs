@@ -19,7 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use remqtt_proto::{Command, Delivery, Error, ErrorCode, Event};
 
 use crate::client::Client;
-use crate::pool::{Crew, Pool};
+use crate::pool::{Pool, Post, Seat};
 use crate::shared::Shared;
 
 /// Completions that are kept for a client that nobody has listened to so far.
@@ -51,7 +51,7 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Event>,
-    dispatch: Option<(Arc<Crew>, Arc<dyn Handler>)>,
+    dispatch: Option<(Arc<Seat>, Arc<dyn Handler>)>,
     /// In the crew's queue, or being handled.
     scheduled: bool,
     pulling: usize,
@@ -117,10 +117,10 @@ impl Inbox {
         if waiting.pulling > 0 {
             self.arrived.notify_all();
         }
-        let crew = waiting.schedule();
+        let seat = waiting.schedule();
         drop(waiting);
-        if let Some(crew) = crew {
-            crew.schedule(shared.clone());
+        if let Some(seat) = seat {
+            seat.schedule(shared.clone());
         }
     }
 
@@ -136,12 +136,12 @@ impl Inbox {
             return;
         }
         waiting.heard = true;
-        let before = waiting.dispatch.replace((crew, handler));
-        let crew = waiting.schedule();
+        let before = waiting.dispatch.replace((crew.seat(), handler));
+        let seat = waiting.schedule();
         drop(waiting);
         drop(before);
-        if let Some(crew) = crew {
-            crew.schedule(shared.clone());
+        if let Some(seat) = seat {
+            seat.schedule(shared.clone());
         }
     }
 
@@ -171,10 +171,11 @@ impl Inbox {
         }
     }
 
-    /// The events that wait, and the handler that is to get them.
-    fn begin_turn(&self) -> (VecDeque<Event>, Option<Arc<dyn Handler>>) {
+    /// The events that wait, and the handler that is to get them, if it is one for this thread.
+    fn begin_turn(&self, post: Option<&Arc<Post>>) -> (VecDeque<Event>, Option<Arc<dyn Handler>>) {
         let mut waiting = self.waiting.lock();
-        let handler = waiting.dispatch.as_ref().map(|(_, handler)| handler.clone());
+        let here = waiting.dispatch.as_ref().filter(|(seat, _)| seat.is_at(post));
+        let handler = here.map(|(_, handler)| handler.clone());
         match handler {
             Some(_) => (waiting.take(), handler),
             None => (VecDeque::new(), None),
@@ -186,24 +187,24 @@ impl Inbox {
         waiting.scheduled = false;
         // Nothing follows `Closed`: the handler goes, and with it a handle of the client that it may own.
         let finished = if waiting.over { waiting.dispatch.take() } else { None };
-        let crew = if progress { waiting.schedule() } else { None };
+        let seat = if progress { waiting.schedule() } else { None };
         drop(waiting);
         drop(finished);
-        if let Some(crew) = crew {
-            crew.reschedule(shared.clone());
+        if let Some(seat) = seat {
+            seat.reschedule(shared.clone());
         }
     }
 }
 
 impl Waiting {
-    /// The crew to tell, if there is work for it that it does not know of.
-    fn schedule(&mut self) -> Option<Arc<Crew>> {
+    /// The seat to call, if there is work for the client that the crew does not know of.
+    fn schedule(&mut self) -> Option<Arc<Seat>> {
         if self.scheduled || self.events.is_empty() {
             return None;
         }
-        let crew = self.dispatch.as_ref()?.0.clone();
+        let seat = self.dispatch.as_ref()?.0.clone();
         self.scheduled = true;
-        Some(crew)
+        Some(seat)
     }
 
     fn take(&mut self) -> VecDeque<Event> {
@@ -381,19 +382,26 @@ impl Drop for Batch<'_> {
 }
 
 /// One client's turn on a dispatcher thread.
-#[derive(Debug)]
 pub struct Turn {
     client: Client,
+    /// Whose thread it is on, if it is one client's.
+    post: Option<Arc<Post>>,
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("client", &self.client).finish_non_exhaustive()
+    }
 }
 
 impl Turn {
-    pub(crate) fn of(shared: Arc<Shared>) -> Turn {
-        Turn { client: Client::of(shared) }
+    pub(crate) fn of(shared: Arc<Shared>, post: Option<Arc<Post>>) -> Turn {
+        Turn { client: Client::of(shared), post }
     }
 
     /// Calls the client's handler with what is ready.
     pub fn run(self) {
-        let (events, handler) = self.client.shared.inbox.begin_turn();
+        let (events, handler) = self.client.shared.inbox.begin_turn(self.post.as_ref());
         let _outside = Outside(INSIDE.get());
         let mut batch = Batch::new(&self.client, events);
         // Without a handler there is nothing to take, and what comes meanwhile deserves a turn.

@@ -103,6 +103,10 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     Keep alive in seconds: after that long without sending, PINGREQ is sent; 0 = off. Default 60, as
 ///     the servers' documents suggest; an MQTT 5 server may override it for a connection.
 ///     [MQTT-3.1.2-21]
+///   heartbeat: boolean; default true
+///     Send PINGREQ, so that the server and we know that the other one is there. Off: for an
+///     application that has stopped looking. The server takes it for dead after 1.5 keep alives and
+///     publishes its will. Default on.
 ///   ping_timeout: milliseconds, 1 to 3600000; default 5000
 ///     How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
 ///     Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
@@ -160,6 +164,10 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///   deliver_invalid_topics: boolean; default false
 ///     Deliver messages whose topic is not UTF-8, with the bytes of the topic beside its text, instead
 ///     of closing the connection as the specification asks [MQTT-1.5.3-1]. Default off.
+///   bare_topic_aliases: boolean; default false
+///     Send a publish that has a topic alias and no topic as the application says, and leave it to the
+///     server to judge the alias. Such a publish belongs to the connection that it is first sent on: it
+///     fails with `InvalidTopic` where that is lost. Default off: it is refused.
 ///   lost_session_subscriptions: one of restore forget; default restore
 ///     Subscriptions when the server lost the session: restore or forget. Default restore.
 ///   store: text; default empty

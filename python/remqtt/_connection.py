@@ -132,6 +132,7 @@ class Connection(External):
         """Remembers where to connect; loop_start() or loop_forever() connects, and tries for ever."""
         self._aim(host, port, keepalive, bind_address, bind_port, clean_start, properties)
         self._close_socket()
+        self._forget_loop()
         self._leave_quietly()
         self._pending_start = True
         if self._looping is not None:
@@ -144,7 +145,7 @@ class Connection(External):
         state = self._core.state()
         lost = self._loss != MQTTErrorCode.MQTT_ERR_SUCCESS
         back = state in (CONNECTING, WAITING) or (state == CONNECTED and lost)
-        if back and not self._program_decides:
+        if back and not self._program_decides and not self._unattended:
             # On its way back already, or there without on_connect having said so yet: nothing to give up.
             self._core.reconnect_now()
             if self._drives():
@@ -158,7 +159,13 @@ class Connection(External):
         """Disconnects and stays away. What is not delivered yet is kept for the next connect()."""
         state = self._core.state()
         self._pending_start = self._program_decides = False
+        unattended = self._unattended
+        self._forget_loop()
         if state in (STOPPED, CLOSED):
+            if unattended:
+                # The connection has ended while nobody looked.
+                self._ending = True
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
             return MQTTErrorCode.MQTT_ERR_NO_CONN
         inside = self._in_callback == get_ident()
         if state == CONNECTING and self._loss == MQTTErrorCode.MQTT_ERR_SUCCESS and not inside:
@@ -181,9 +188,10 @@ class Connection(External):
         return self._greeted and not self._ending and self._core.state() == CONNECTED
 
     def loop_start(self) -> MQTTErrorCode:
-        """Callbacks run in the background from now on.
+        """Callbacks run in the background from now on, on a thread that Python has made.
 
-        Costs no thread: all clients of the process share few.
+        For the first 8 clients of a process that have something to tell it is one thread each, and always
+        the same until loop_stop(); those after them share threads.
         """
         if self._looping == "thread":
             return MQTTErrorCode.MQTT_ERR_INVAL
@@ -196,16 +204,23 @@ class Connection(External):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def loop_stop(self, force: bool = False) -> MQTTErrorCode:
-        """Ends what loop_start() began. The connection stays; loop_start() resumes.
+        """Ends what loop_start() began. The connection stays, but nobody keeps it alive any more:
 
-        Waits for a callback that is running, and up to a second for unacknowledged messages.
+        After one and a half keep alives the server takes the client for dead and publishes its will, as with
+        paho. A loop resumes, and connects again where that has happened. Waits for a callback that is
+        running, and up to a second for unacknowledged messages.
         """
         if self._looping != "thread":
             return MQTTErrorCode.MQTT_ERR_INVAL
         if self._in_callback == get_ident():
-            self._looping = None
-            self._core.dispatch_stop()
+            if not self._ending:  # else on_disconnect is still to come, and ends the loop
+                self._looping, self._unattended = None, True
+                self._core.dispatch_stop()
+                self._settle()
+                if self._batch is not None:
+                    self._batch.put_back()
             return MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._unattended = not self._ending
         if self._ending:
             deadline = time.monotonic() + _PATIENCE
             while self._looping is not None and time.monotonic() < deadline:
@@ -213,8 +228,12 @@ class Connection(External):
         elif self._core.state() == CONNECTED:
             self._core.flush(_PATIENCE)
         self._looping = None
+        self._settle()
         self._take_over()
         self._run_once()
+        if self._unattended and self._core.state() == WAITING:
+            self._leave_quietly()
+            self._lost_unattended = True
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def loop_forever(
@@ -279,9 +298,12 @@ class Connection(External):
     def _apply(self) -> None:
         """Tells the core what paho's arguments mean to it."""
         core = self._core
+        self._forget_loop()
+        self._beats = True
         self._alone = self._wants_alone()
         options = {
             "reconnect": str(self._alone).lower(),
+            "heartbeat": "true",
             "keepalive": str(self._keepalive),
             "connect_timeout": str(int(self._connect_timeout * 1_000)),
             "clean_start": str(self._clean()).lower(),
@@ -301,11 +323,13 @@ class Connection(External):
         self._leave_quietly()
         self._core_refusal = None
         self._apply()
+        opened = self._opened
         self._call("on_pre_connect")
         self._log_connect()
-        while not self._attempt():
-            pass
-        self._open_socket()
+        if self._opened == opened:  # else one of these callbacks has connected itself
+            while not self._attempt():
+                pass
+            self._open_socket()
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _attempt(self) -> bool:

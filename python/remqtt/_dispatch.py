@@ -1,8 +1,8 @@
 """The threads that run callbacks, and the end of the process.
 
-Every client that loops in the background shares one small pool of threads: a client costs none. The native
-module asks for a thread when events wait and nobody is free; a thread ends when it had nothing to do for a
-while.
+The native module asks for a thread when events wait and nobody is free to run their callbacks. The first
+clients that loop in the background have a thread each; those after them share, and such a thread ends when it
+had nothing to do for a while.
 """
 
 from __future__ import annotations

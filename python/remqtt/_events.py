@@ -108,6 +108,8 @@ class Events(Callbacks):
     _looping: str | None = None
     #: loop_forever() raises the error of the first attempt.
     _raise_first = False
+    #: See `External`.
+    _resumes = False
     #: How many connections the program has known of.
     _opened = 0
     #: The events that callbacks are being called for.
@@ -230,6 +232,7 @@ class Events(Callbacks):
     def _connected_event(self, event: tuple[Any, ...]) -> None:
         _, present, _, _, _, code, properties = event
         self._loss, self._greeted, self._heard = MQTTErrorCode.MQTT_ERR_SUCCESS, True, True
+        self._resumes = False
         self._transport_up(True)
         self._connack(present, code, properties)
 
@@ -276,7 +279,7 @@ class Events(Callbacks):
             else:
                 loss = _LOSSES.get(error[1], MQTTErrorCode.MQTT_ERR_CONN_LOST)
             self._loss = loss
-            if retry is None:
+            if retry is None and not self._ended_unattended():
                 self._ending = True
             said = was_connected and from_server
             self._close_socket()
@@ -303,7 +306,7 @@ class Events(Callbacks):
             self._log(level, "%s", error[4])
             self._log(LogLevel.MQTT_LOG_DEBUG, "Connection failed%s", "" if last else ", retrying")
         if last and not self._connecting:
-            self._loss, self._ending = MQTTErrorCode.MQTT_ERR_CONN_LOST, True
+            self._loss, self._ending = MQTTErrorCode.MQTT_ERR_CONN_LOST, not self._ended_unattended()
             self._close_socket()
             self._after_loss(self._loss, False, last)
 
@@ -312,13 +315,16 @@ class Events(Callbacks):
         raise NotImplementedError
 
     def _transport_up(self, accepted: bool) -> None:
-        """See `External`, also for the next two."""
+        """See `External`, also for the next three."""
         raise NotImplementedError
 
     def _close_socket(self, number: int | None = None) -> None:
         raise NotImplementedError
 
     def _after_loss(self, loss: MQTTErrorCode, accepted: bool, last: bool) -> None:
+        raise NotImplementedError
+
+    def _ended_unattended(self) -> bool:
         raise NotImplementedError
 
     _reconnect_on_failure = True

@@ -42,6 +42,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,8 +156,14 @@ class External(Roads):
     _notification: NotificationSocket | None = None
     #: A loop function was called, and no loop runs.
     _by_hand = False
-    #: The core has been told to come back by itself.
-    _alone = True
+    #: The core has been told to come back by itself, and to keep the connection alive.
+    _alone = _beats = True
+    #: loop_stop() was called: until a loop runs again nobody looks, and the client is as good as dead.
+    _unattended = False
+    #: A loop runs again, and may yet hear of a connection that ended meanwhile.
+    _resumes = False
+    #: A connection has ended meanwhile.
+    _lost_unattended = False
     #: A connection was lost, and it is the program's turn.
     _program_decides = False
     #: The loop functions that have said so.
@@ -214,7 +221,7 @@ class External(Roads):
     def _turn(self, name: str, timeout: float) -> MQTTErrorCode:
         if self._looping is None and not self._by_hand:
             self._by_hand = True
-            self._settle()
+            self._attend()
         if self._program_decides and not self._asked_again(name):
             return MQTTErrorCode.MQTT_ERR_NO_CONN
         self._ended = None
@@ -231,10 +238,13 @@ class External(Roads):
         if threading.current_thread() is not threading.main_thread():
             return self._run_once(timeout)
         # Signals arrive here. A wait for a descriptor ends with them, one inside the native module goes on.
-        poll = select.poll()
+        poll, deadline = select.poll(), time.monotonic() + timeout
         poll.register(self._core.event_fd(), select.POLLIN)
-        poll.poll(timeout * 1_000)
-        return self._run_once()
+        while True:
+            poll.poll(timeout * 1_000)
+            ran, timeout = self._run_once(), deadline - time.monotonic()
+            if not self._begins or self._heard or timeout <= 0:
+                return ran
 
     def _pulse(self, name: str) -> MQTTErrorCode:
         if self._program_decides:
@@ -261,15 +271,38 @@ class External(Roads):
         self._open_socket()
 
     def _settle(self, alone: bool | None = None) -> None:
-        """Tells the core whether it comes back by itself after the next loss."""
-        alone = self._wants_alone() if alone is None else alone
-        if alone != self._alone:
-            self._alone = alone
-            options = {"reconnect": str(alone).lower(), "clean_start": str(self._clean()).lower()}
+        """Tells the core whether it keeps the connection alive, and comes back by itself after a loss."""
+        alone, beats = self._wants_alone() if alone is None else alone, not self._unattended
+        if (alone, beats) != (self._alone, self._beats):
+            self._alone, self._beats = alone, beats
+            options = {
+                "reconnect": str(alone).lower(),
+                "heartbeat": str(beats).lower(),
+                "clean_start": str(self._clean()).lower(),
+            }
             self._core.set_options({**options, **(self._overrides or {})})
 
     def _wants_alone(self) -> bool:
-        return self._reconnect_on_failure and (self.on_disconnect is None or not self._drives())
+        attended = self._reconnect_on_failure and not self._unattended
+        return attended and (self.on_disconnect is None or not self._drives())
+
+    def _attend(self) -> None:
+        """Somebody looks again. What ended meanwhile is made anew, now or when the event of its end comes."""
+        lost = self._lost_unattended
+        self._resumes = self._resumes or self._unattended
+        self._unattended = self._lost_unattended = False
+        self._settle()
+        if lost:
+            self._resumes = False
+            self._core.start()
+
+    def _forget_loop(self) -> None:
+        """The program says itself what becomes of the connection."""
+        self._unattended = self._resumes = self._lost_unattended = False
+
+    def _ended_unattended(self) -> bool:
+        """A connection is lost for good: whether that is only because nobody looked."""
+        return self._reconnect_on_failure and (self._unattended or self._resumes)
 
     def _clean(self) -> bool:
         """Whether the next CONNECT asks for a new session."""
@@ -282,7 +315,7 @@ class External(Roads):
     def _loop_begins(self) -> None:
         """From now on the client drives itself."""
         self._by_hand = False
-        self._settle()
+        self._attend()
         if self._program_decides:
             self._program_decides, self._ending = False, False
             self._core.start()
@@ -320,7 +353,12 @@ class External(Roads):
             self._settle()
 
     def _after_loss(self, loss: MQTTErrorCode, accepted: bool, last: bool) -> None:
+        unattended = last and self._ended_unattended() and not self._ending
+        if unattended:
+            self._resumes, self._lost_unattended, last = False, self._unattended, False
         if not self._drives():
+            if unattended and not self._unattended and not self._open:
+                self._core.start()
             return
         # The core has tried by itself and says that it is of no use: only reconnect() tries again.
         hopeless = self._alone and last
@@ -329,7 +367,7 @@ class External(Roads):
         if self._open:
             pass  # on_disconnect has connected again
         elif stays and not hopeless:
-            self._come_back(on_the_way=self._alone)
+            self._come_back(on_the_way=self._alone and not unattended)
         else:
             self._program_decides = not hopeless
             self._leave_quietly()

@@ -6,7 +6,6 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Callable
 
-from ._events import STOPPED
 from ._private import Private
 from .properties import Properties
 

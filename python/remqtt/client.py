@@ -134,6 +134,7 @@ class Client(Settings):
             "server_client_id": "true",
             "lost_session_dup": "true",
             "deliver_invalid_topics": "true",
+            "bare_topic_aliases": "true",
             "reconnect": "true" if setup.reconnect_on_failure else "false",
             "manual_ack": "true" if setup.manual_ack else "false",
         }
@@ -192,8 +193,8 @@ class Client(Settings):
         file.
         """
         pairs = None if properties is None else properties._pairs()
-        if pairs and self._mqtt5 and "TopicAlias" in properties.__dict__:
-            topic, pairs = self._without_alias(topic, pairs)
+        if properties is not None and pairs and self._mqtt5 and "TopicAlias" in properties.__dict__:
+            return self._publish_with_alias(topic, payload, qos, retain, properties, pairs, level)
         info = self._core.publish(topic, payload, qos, retain, pairs, self._drop_offline, level)
         if self._logging:
             self._log_publish(info, topic, payload, qos, retain, properties)
@@ -334,18 +335,32 @@ class Client(Settings):
         """Which arguments the callbacks get."""
         return self._callback_api_version
 
-    def _without_alias(
-        self, topic: str | None, pairs: list[tuple[int, Any]]
-    ) -> tuple[str | None, list[tuple[int, Any]]]:
-        """The same publish with its whole topic.
+    def _publish_with_alias(
+        self,
+        topic: str | None,
+        payload: Any,
+        qos: int,
+        retain: bool,
+        properties: Properties,
+        pairs: list[Any],
+        level: str | None,
+    ) -> MQTTMessageInfo:
+        """Publishes with the whole topic.
 
-        An alias holds for one connection, and a message must survive several.
+        An alias holds for one connection, and a message must survive several. Of an alias that was never set
+        the server is the judge.
         """
-        alias = dict(pairs)[_TOPIC_ALIAS]
         aliases = self._aliases = self._aliases or {}
+        alias = dict(pairs)[_TOPIC_ALIAS]
+        whole = topic or aliases.get(alias)
+        if whole:
+            pairs = [pair for pair in pairs if pair[0] != _TOPIC_ALIAS]
+        info = self._core.publish(whole or topic, payload, qos, retain, pairs, self._drop_offline, level)
         if topic:
             aliases[alias] = topic
-        return topic or aliases.get(alias), [pair for pair in pairs if pair[0] != _TOPIC_ALIAS]
+        if self._logging:
+            self._log_publish(info, topic, payload, qos, retain, properties)
+        return info
 
     #: What TopicAlias stood for in publish().
     _aliases: dict[int, str] | None = None

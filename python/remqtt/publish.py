@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import client as _client
 from .enums import CallbackAPIVersion, MQTTProtocolVersion
 from .exception import MQTTException
+from .properties import Properties
+from .reasoncodes import ReasonCode
 
 
 def single(
@@ -110,3 +112,7 @@ def prepare(client: Any, will: Any, auth: Any, tls: Any, proxy_args: Any) -> Non
             client.tls_insecure_set(insecure)
     elif tls is not None:
         client.tls_set_context(tls)
+
+
+# Programs find these names here too, as in paho.
+__all__ = ["TYPE_CHECKING", "MQTTException", "Properties", "ReasonCode", "multiple", "single"]

@@ -111,9 +111,14 @@ fn wanted() -> Option<&'static Wanted> {
     WANTED.get(remqtt_core::generation())
 }
 
+/// So many clients have a thread of their own for their callbacks: more than most programs have that do different things,
+/// and few enough not to count where there are a thousand.
+const OWN_THREADS: usize = 8;
+
 /// The pool; the core keeps apart what belongs to a parent and to its forks.
 pub(crate) fn pool() -> &'static Pool {
-    static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(|worker| want(Job::Worker(worker))));
+    static POOL: LazyLock<Pool> =
+        LazyLock::new(|| Pool::new(OWN_THREADS, |worker| want(Job::Worker(worker))));
     &POOL
 }
 

@@ -84,6 +84,8 @@ def broker(directory: Path) -> Iterator[dict[str, str]]:
     )
     try:
         while not _listens(port):
+            if process.poll() is not None:
+                raise RuntimeError(f"mosquitto ended with {process.returncode}")
             time.sleep(0.01)
         yield {
             **os.environ,
@@ -159,21 +161,22 @@ def one(folder: Path, name: str, environment: dict[str, str]) -> tuple[bool, str
     """Runs one example; whether it did what it should, and a line of what it printed."""
     example, port = RUN[name], int(environment["EXAMPLES_PORT"])
     remqtt.publish.single("stored", "x", retain=True, hostname="127.0.0.1", port=port)
-    beside = Run(folder / example.beside, (), environment) if example.beside else None
-    if beside is not None:
-        beside.shows(RUN[example.beside].shows)
-    run = Run(folder / name, example.arguments, environment)
-    over = threading.Event()
-    feeder = threading.Thread(target=_feed, args=(port, over))
-    if example.fed:
-        feeder.start()
-    shown = run.shows(example.shows) if example.shows else True
-    code = run.end(example.forever)
-    over.set()
-    if example.fed:
-        feeder.join()
-    if beside is not None:
-        beside.end(True)
+    over, runs = threading.Event(), []
+    feeder = threading.Thread(target=_feed, args=(port, over), daemon=True)
+    try:
+        if example.beside:
+            runs.append(Run(folder / example.beside, (), environment))
+            runs[0].shows(RUN[example.beside].shows)
+        run = Run(folder / name, example.arguments, environment)
+        runs.append(run)
+        if example.fed:
+            feeder.start()
+        shown = run.shows(example.shows) if example.shows else True
+        code = run.end(example.forever)
+    finally:
+        over.set()
+        for each in runs:
+            each.end(True)
     told = [line for line in run.lines if example.shows and example.shows in line] or run.lines
     good = shown and code == 0
     return good, (

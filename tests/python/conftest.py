@@ -218,8 +218,8 @@ class Connection:
 class Peer:
     """A server that says exactly what the test says."""
 
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int = 0) -> None:
+        self.listener = socket.create_server(("127.0.0.1", port))
         self.listener.settimeout(PATIENCE)
         self.port: int = self.listener.getsockname()[1]
         self.accepted: list[socket.socket] = []

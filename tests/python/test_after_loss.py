@@ -65,6 +65,27 @@ def test_a_loop_that_ignores_what_it_is_told_comes_back(make: Any, peer: Peer) -
     calls.find("on_connect")
 
 
+def test_a_socket_that_is_closed_without_a_loop_stays_closed_until_a_loop_begins(
+    make: Any, peer: Peer
+) -> None:
+    client = make(V2)
+    calls = Calls(client, "on_connect", "on_disconnect")
+    client.connect("127.0.0.1", peer.port)
+    client.loop_start()
+    server = peer.accept()
+    server.welcome()
+    calls.find("on_connect")
+    client.loop_stop()
+    client.socket().close()
+    assert server.sock.recv(1) == b"", "without a DISCONNECT"
+    assert not select.select([peer.listener], [], [], 0.5)[0], "nobody comes back"
+    client.loop_start()
+    peer.accept().welcome()
+    calls.find("on_disconnect")
+    calls.find("on_connect")
+    assert client.is_connected()
+
+
 def test_a_loop_that_goes_on_leaves_the_delays_to_the_core(make: Any, peer: Peer) -> None:
     client = make(V2, options={"reconnect_min_delay": 5, "reconnect_max_delay": 20})
     calls = Calls(client, "on_connect", "on_disconnect")

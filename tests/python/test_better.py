@@ -226,6 +226,22 @@ def test_a_lost_session_is_noticed(make: Any, whose: str, peer: Peer, session_pr
         assert server.packet()[0] & 0xF6 == 0x34
 
 
+def test_a_message_has_its_topic_where_the_server_used_an_alias(make: Any, whose: str, peer: Peer) -> None:
+    module = importlib.import_module(MODULES[whose])
+    client, topics = make(protocol=module.MQTTv5), []
+    client.on_message = lambda client, userdata, message: topics.append(message.topic)
+    allowed = module.Properties(module.PacketTypes.CONNECT)
+    allowed.TopicAliasMaximum = 1
+    client.connect("127.0.0.1", peer.port, properties=allowed)
+    client.loop_start()
+    server = peer.accept()
+    server.packet()
+    server.send(b"\x20\x03\x00\x00\x00")
+    server.send(b"\x30\x08\x00\x01t\x03\x23\x00\x01x" + b"\x30\x07\x00\x00\x03\x23\x00\x01y")
+    wait_for(lambda: len(topics) == 2)
+    assert topics == ["t", "t" if whose == "remqtt" else ""]
+
+
 def test_an_unanswered_subscribe_is_sent_again(make: Any, whose: str, peer: Peer) -> None:
     client = make(client_id="me", clean_session=False)
     client.connect("127.0.0.1", peer.port)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import queue
+import sqlite3
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -257,6 +260,31 @@ def test_callbacks_of_loop_start_run_on_a_thread_that_python_made(make: Any, bro
     assert done.wait(PATIENCE)
     assert threads[0] in threading.enumerate() and threads[0].daemon
     assert not isinstance(threads[0], threading._DummyThread)
+
+
+def test_what_a_callback_binds_to_its_thread_is_there_in_the_next_one(make: Any, broker: Broker) -> None:
+    databases: list[sqlite3.Connection] = []
+    counts: queue.Queue[int] = queue.Queue()
+
+    def on_connect(*arguments: Any) -> None:
+        databases.append(sqlite3.connect(":memory:"))  # of this thread alone
+        databases[0].execute("CREATE TABLE messages (payload)")
+
+    def on_message(client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        databases[0].execute("INSERT INTO messages VALUES (?)", (message.payload,))
+        counts.put(databases[0].execute("SELECT count(*) FROM messages").fetchone()[0])
+
+    other = make(V2)
+    other.on_connect = other.on_message = lambda *arguments: time.sleep(0.05)
+    client = make(V2)
+    client.on_connect, client.on_message = on_connect, on_message
+    for each in (client, other):
+        each.connect("127.0.0.1", broker.port)
+        each.subscribe("bound/#", 1)
+        each.loop_start()
+    for number in range(10):
+        client.publish("bound/x", str(number), 1)
+        assert counts.get(timeout=PATIENCE) == number + 1
 
 
 def test_with_manual_ack_a_message_is_acknowledged_by_the_call(make: Any, peer: Peer) -> None:

@@ -75,6 +75,26 @@ def test_a_topic_alias_survives_because_the_whole_topic_is_sent(make: Any, peer:
         server.expect(b"\x30\x0e\x00\x0along/topic\x00" + bytes([payload]))
 
 
+def test_a_topic_alias_that_was_never_set_costs_one_connection_and_not_all(make: Any, peer: Peer) -> None:
+    client = make(V2, protocol=mqtt.MQTTv5)
+    calls = Calls(client, "on_publish", "on_disconnect")
+    server = connected(client, peer, CONNACK_5)
+    properties = mqtt.Properties(mqtt.PacketTypes.PUBLISH)
+    properties.TopicAlias = 3
+    info = client.publish("", "x", 1, properties=properties)
+    assert info.rc == mqtt.MQTT_ERR_SUCCESS
+    server.expect(b"\x32\x09\x00\x00\x00\x01\x03\x23\x00\x03x")
+    server.send(b"\xe0\x01\x94")
+    assert calls.find("on_disconnect")[1] == "Topic alias invalid"
+    server = peer.accept()
+    assert server.packet()[0] == 0x10
+    server.send(CONNACK_5)
+    client.publish("a", "y", 0)
+    server.expect(b"\x30\x05\x00\x01a\x00y")
+    with pytest.raises(RuntimeError, match="alias"):
+        info.wait_for_publish(5)
+
+
 @pytest.mark.parametrize("qos", [0, 1])
 def test_a_topic_that_is_not_utf_8_reaches_on_message(make: Any, peer: Peer, qos: int) -> None:
     client = make(V2)

@@ -89,7 +89,7 @@ def test_the_state_has_the_numbers_of_1_and_the_names_of_2(make: Any, peer: Peer
     assert client._state.name == "MQTT_CS_CONNECTION_LOST"
     client.reconnect()
     peer.accept().welcome()
-    wait_for(client.is_connected)
+    wait_for(lambda: client.loop(0.1) == mqtt.MQTT_ERR_SUCCESS and client.is_connected())
     client.disconnect()
     assert client._state.name == "MQTT_CS_DISCONNECTED"
 

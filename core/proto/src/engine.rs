@@ -25,9 +25,7 @@ use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timeline::Chronicle;
 use crate::timer::Timer;
-use crate::wire::{
-    self, Properties, PropertyId, PropertyOwner, Publish, QoS, Reason, Subscription, PACKET_SIZE_LIMIT,
-};
+use crate::wire::{Properties, Publish, QoS, Reason};
 
 /// The queue of outputs keeps its allocation for the next ones up to this length; an idle client keeps none.
 const OUTPUTS_KEPT: usize = 64;
@@ -223,7 +221,7 @@ impl Engine {
         [
             (self.reconnect.at, Timer::Reconnect),
             (self.deadline(), Timer::ConnectTimeout),
-            (link.and_then(Link::ping_due), Timer::KeepAlive),
+            (self.ping_due(), Timer::KeepAlive),
             (self.silence_ends(), Timer::PingTimeout),
             (link.and_then(|link| link.stable_at), Timer::Stable),
             (self.session.outbound.next_expiry(), Timer::Expiry),
@@ -237,6 +235,11 @@ impl Engine {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let link = self.link.as_ref()?;
         link.deadline.filter(|_| !(self.reading_paused && link.phase == LinkPhase::Greeting))
+    }
+
+    /// When a PINGREQ is due, unless the application has no heartbeat.
+    pub(crate) fn ping_due(&self) -> Option<Instant> {
+        self.link.as_ref().filter(|_| self.options.heartbeat)?.ping_due()
     }
 
     /// When silence after a PINGREQ means that the link is lost, unless we cause the silence.
@@ -272,62 +275,6 @@ impl Engine {
     /// The options in use; `client_id` is never empty here.
     pub fn options(&self) -> &Arc<Options> {
         &self.options
-    }
-
-    /// Checks a publish as far as it can be checked without a connection. Bindings and driver call it before they
-    /// accept the publish, so that an error reaches the caller and not an event.
-    pub fn check_publish(options: &Options, publish: &Publish) -> Result<(), Error> {
-        wire::check_topic(&publish.topic).map_err(|why| Error::new(ErrorCode::InvalidTopic, why))?;
-        wire::check_properties(PropertyOwner::Publish, &publish.properties)
-            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))?;
-        if publish.properties.find(PropertyId::SubscriptionIdentifier).is_some() {
-            let why = "a publish to the server has no subscription identifier"; // [MQTT-3.3.4-6]
-            return Err(Error::new(ErrorCode::InvalidArgument, why));
-        }
-        if publish.properties.find(PropertyId::TopicAlias).is_some() {
-            let why = "topic aliases belong to a connection and are chosen by the client library";
-            return Err(Error::new(ErrorCode::InvalidArgument, why));
-        }
-        let size = wire::publish_size(options.protocol_version, publish);
-        if size > PACKET_SIZE_LIMIT as usize {
-            let why = format!("{size} bytes; the protocol's limit is {PACKET_SIZE_LIMIT}");
-            return Err(Error::new(ErrorCode::PacketTooLarge, why));
-        }
-        Ok(())
-    }
-
-    /// Checks a subscribe as far as it can be checked without a connection.
-    pub fn check_subscribe(subscriptions: &[Subscription], properties: &Properties) -> Result<(), Error> {
-        if subscriptions.is_empty() {
-            return Err(Error::new(ErrorCode::InvalidArgument, "no topic filter given"));
-            // [MQTT-3.8.3-2]
-        }
-        for subscription in subscriptions {
-            wire::check_filter(&subscription.filter)
-                .map_err(|why| Error::new(ErrorCode::InvalidFilter, why))?;
-            if subscription.retain_handling > 2 {
-                return Err(Error::new(ErrorCode::InvalidArgument, "retain handling must be 0, 1 or 2"));
-            }
-            if subscription.no_local && subscription.filter.starts_with("$share/") {
-                let why = "no local is not allowed on a shared subscription"; // [MQTT-3.8.3-4]
-                return Err(Error::new(ErrorCode::InvalidArgument, why));
-            }
-        }
-        wire::check_properties(PropertyOwner::Subscribe, properties)
-            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
-    }
-
-    /// Checks an unsubscribe as far as it can be checked without a connection.
-    pub fn check_unsubscribe(filters: &[ByteString], properties: &Properties) -> Result<(), Error> {
-        if filters.is_empty() {
-            return Err(Error::new(ErrorCode::InvalidArgument, "no topic filter given"));
-            // [MQTT-3.10.3-2]
-        }
-        for filter in filters {
-            wire::check_filter(filter).map_err(|why| Error::new(ErrorCode::InvalidFilter, why))?;
-        }
-        wire::check_properties(PropertyOwner::Unsubscribe, properties)
-            .map_err(|why| Error::new(ErrorCode::InvalidArgument, why))
     }
 
     fn command(&mut self, now: Instant, command: Command) {

@@ -3,6 +3,7 @@
 //! [`Engine`] takes time, bytes and commands as arguments and gives back bytes, dials and events as data, so that
 //! every outage can be replayed exactly, in microseconds. The driver around it is the crate `remqtt`.
 
+mod check;
 mod command;
 mod durability;
 mod engine;

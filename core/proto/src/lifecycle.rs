@@ -178,7 +178,8 @@ impl Engine {
         let client_id = link.announced.client_id.clone();
         let expiry = connack.properties.number(PropertyId::SessionExpiryInterval);
         let kept = expiry.unwrap_or(link.announced.session_expiry) > 0;
-        let (session, resending, restoring) = self.resume(connack.session_present);
+        let present = connack.session_present || self.trusts_in_a_session(&client_id);
+        let (session, resending, restoring) = self.resume(present);
         self.session.hold(Held { client_id, kept });
         self.session.started_clean = true;
         self.stats.connections += 1;
@@ -194,6 +195,16 @@ impl Engine {
         };
         self.emit(Event::Connected(Box::new(connected)));
         self.recovered(now, false);
+    }
+
+    /// A CONNACK of MQTT 3.1 does not say whether there is a session. One that there was before is taken to be there
+    /// still, and in doubt.
+    fn trusts_in_a_session(&mut self, client_id: &str) -> bool {
+        let asked = self.link.as_ref().is_some_and(|link| !link.announced.clean_start);
+        let held = self.session.held.as_ref().is_some_and(|held| held.kept && held.client_id == client_id);
+        let trusts = self.options.mqtt31 && asked && held;
+        self.session.doubtful |= trusts;
+        trusts
     }
 
     /// Takes up the session, or what is left of it: the state, publishes to send again, filters to restore.
@@ -338,7 +349,7 @@ impl Engine {
             self.proved_stable(now);
         }
         let deadline = self.deadline();
-        let silence_ends = self.silence_ends();
+        let (silence_ends, ping_due) = (self.silence_ends(), self.ping_due());
         let Some(link) = &mut self.link else { return };
         if due(deadline) {
             match link.phase {
@@ -347,7 +358,7 @@ impl Engine {
             }
         } else if due(silence_ends) {
             self.silent(now, ErrorCode::KeepAliveTimeout);
-        } else if due(link.ping_due()) {
+        } else if due(ping_due) {
             wire::encode_pingreq(&mut link.control);
             link.ping_sent.get_or_insert(now);
             link.last_sent = now;

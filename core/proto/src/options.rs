@@ -320,6 +320,9 @@ options! {
     /// Keep alive in seconds: after that long without sending, PINGREQ is sent; 0 = off. Default 60, as the
     /// servers' documents suggest; an MQTT 5 server may override it for a connection. [MQTT-3.1.2-21]
     keepalive: u16 = 60, Some((0, 65_535));
+    /// Send PINGREQ, so that the server and we know that the other one is there. Off: for an application that has
+    /// stopped looking. The server takes it for dead after 1.5 keep alives and publishes its will. Default on.
+    heartbeat: bool = true, NO_RANGE;
     /// How long a PINGREQ may stay unanswered, in milliseconds, before the connection counts as lost.
     /// Default 5000: above any honest round trip, far below the 1.5 keep alives of the protocol.
     ping_timeout: Duration = Duration::from_millis(5_000), Some((1, 3_600_000));
@@ -342,7 +345,7 @@ options! {
     /// of round trip 20,000 messages a second. On MQTT 3.1.1 at most 19 of them are QoS 2, because brokers have a
     /// limit there that they cannot announce.
     max_inflight: u16 = 1_024, Some((1, 65_535));
-    /// MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
+    /// MQTT 5 receive maximum that we announce, explicitly unless `announce_receive_maximum` is off: brokers fall back to 20 without it.
     /// Default 65535; what bounds memory is `receive_buffer`.
     receive_maximum: u16 = 65_535, Some((1, 65_535));
     /// Announce also a receive maximum that is the protocol's own default. Default on; for clients that receive
@@ -373,6 +376,10 @@ options! {
     /// Deliver messages whose topic is not UTF-8, with the bytes of the topic beside its text, instead of closing the
     /// connection as the specification asks [MQTT-1.5.3-1]. Default off.
     deliver_invalid_topics: bool = false, NO_RANGE;
+    /// Send a publish that has a topic alias and no topic as the application says, and leave it to the server to judge
+    /// the alias. Such a publish belongs to the connection that it is first sent on: it fails with `InvalidTopic` where
+    /// that is lost. Default off: it is refused.
+    bare_topic_aliases: bool = false, NO_RANGE;
     /// Subscriptions when the server lost the session: restore or forget. Default restore.
     lost_session_subscriptions: LostSubscriptions = LostSubscriptions::Restore, NO_RANGE;
     /// Path of the file that keeps the session, so that it survives the death of the process: publishes of QoS 1 and 2

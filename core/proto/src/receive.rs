@@ -75,8 +75,10 @@ impl Engine {
     fn decode(&mut self, version: Version, frame: Frame, packet: &[u8]) -> Result<Packet, Violation> {
         self.raw_topic = None;
         wire::decode(version, frame, packet).or_else(|violation| {
-            let repaired = wire::repair_topic(frame, packet).filter(|_| self.options.deliver_invalid_topics);
-            let (repaired, raw) = repaired.ok_or(violation)?;
+            if !self.options.deliver_invalid_topics {
+                return Err(violation);
+            }
+            let (repaired, raw) = wire::repair_topic(frame, packet).ok_or(violation)?;
             self.raw_topic = Some(raw);
             wire::decode(version, frame, &repaired)
         })
@@ -109,6 +111,9 @@ impl Engine {
 
     fn message(&mut self, now: Instant, mut publish: Publish, dup: bool, identifier: Option<u16>) {
         let Some(link) = &mut self.link else { return };
+        if self.raw_topic.is_some() && publish.properties.find(PropertyId::TopicAlias).is_some() {
+            return self.violation(now, 0x94, "a topic alias for a topic that is not UTF-8");
+        }
         if let Err(reason_code) = link.resolve_alias(&mut publish) {
             return self.violation(now, reason_code, "a topic alias that was never set or is out of range");
         }

@@ -156,6 +156,9 @@ impl Engine {
                 write_answer(link.version, u32::MAX, answer, buffer);
                 Ok(())
             }
+            _ if item.written && item.publish.is_aliased() => {
+                Err(Error::new(ErrorCode::InvalidTopic, "its topic alias was of a connection that is gone"))
+            }
             Phase::Sent(identifier) => write_publish(now, link, item, Some(identifier), buffer),
             Phase::Waiting => write_publish(now, link, item, None, buffer),
         };

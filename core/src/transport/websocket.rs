@@ -101,19 +101,20 @@ async fn handshake(stream: &mut Stream, request: Request) -> Result<Vec<u8>, (u1
 
 fn check_answer(answer: &httparse::Response<'_, '_>, rest: &[u8], key: &str) -> Result<(), (u16, String)> {
     let status = answer.code.unwrap_or_default();
-    let value = |name: &str| {
-        let header = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        header.map(|header| String::from_utf8_lossy(header.value).trim().to_ascii_lowercase())
+    let values = |name: &'static str| {
+        let named = answer.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+        named.map(|header| String::from_utf8_lossy(header.value).trim().to_owned())
     };
     if status != 101 {
         return Err((status, refusal(status, answer.reason.unwrap_or_default(), rest)));
     }
-    let upgrades =
-        value("Connection").is_some_and(|value| value.split(',').any(|token| token.trim() == "upgrade"));
-    if !upgrades || value("Upgrade").as_deref() != Some("websocket") {
+    let is_upgrade =
+        |value: String| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    let is_websocket = |value: String| value.eq_ignore_ascii_case("websocket");
+    if !values("Connection").any(is_upgrade) || !values("Upgrade").any(is_websocket) {
         return Err((status, "the answer does not upgrade the connection".into()));
     }
-    if value("Sec-WebSocket-Accept") != Some(derive_accept_key(key.as_bytes()).to_ascii_lowercase()) {
+    if values("Sec-WebSocket-Accept").next() != Some(derive_accept_key(key.as_bytes())) {
         return Err((status, "the answer has a wrong Sec-WebSocket-Accept".into()));
     }
     Ok(())

@@ -111,8 +111,8 @@ impl Outbound {
     /// Takes up what an earlier process left behind. Bytes of what was in flight may have left.
     pub(crate) fn recover(&mut self, place: Place, stored: StoredPublish, expires: Option<Instant>) {
         let StoredPublish { ticket, publish, phase, .. } = stored;
-        let item =
-            Item { ticket, publish, phase, expires, kept: true, written: phase != Phase::Waiting, lsn: 0 };
+        let written = phase != Phase::Waiting || publish.is_aliased();
+        let item = Item { ticket, publish, phase, expires, kept: true, written, lsn: 0 };
         self.next_place = self.next_place.max(place + 1);
         match phase {
             Phase::Waiting => {
@@ -251,7 +251,8 @@ impl Outbound {
         for (_, place) in &freed {
             if let Some(item) = self.items.get_mut(place) {
                 item.phase = Phase::Waiting;
-                item.written &= self.lost_session_dup;
+                // What means nothing on another link must still be known there.
+                item.written &= self.lost_session_dup || item.publish.is_aliased();
                 item.lsn = if item.kept { journal.flight(*place, item.phase) } else { 0 };
                 self.waiting += 1;
                 self.waiting_bytes += item.size();

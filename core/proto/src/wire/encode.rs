@@ -23,7 +23,9 @@ pub fn encode_publish(
     maximum: u32,
     out: &mut BytesMut,
 ) -> Result<(), Unsendable> {
-    check_topic(&publish.topic)?;
+    if version == Version::V4 || !publish.is_aliased() {
+        check_topic(&publish.topic)?;
+    }
     if packet_identifier.is_some() != (publish.qos != QoS::AtMostOnce) || packet_identifier == Some(0) {
         return Err(Unsendable::Invalid(
             "QoS 1 and 2 need a packet identifier, QoS 0 has none [MQTT-2.2.1-2]",

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::properties::Properties;
+use super::properties::{Properties, PropertyId};
 
 /// Protocol version of a connection; the number is the protocol level of the CONNECT packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,7 +92,7 @@ pub struct Connack {
 /// PUBLISH in both directions, without its per-transmission fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// Topic name; empty only inbound, where an alias stands for it.
+    /// Topic name; empty only where an alias stands for it.
     pub topic: ByteString,
     /// Application message.
     pub payload: Bytes,
@@ -102,6 +102,13 @@ pub struct Publish {
     pub retain: bool,
     /// MQTT 5 properties.
     pub properties: Properties,
+}
+
+impl Publish {
+    /// A topic alias stands for the topic, so the message means something on one connection only. [MQTT-3.3.2-12]
+    pub fn is_aliased(&self) -> bool {
+        self.topic.is_empty() && self.properties.find(PropertyId::TopicAlias).is_some()
+    }
 }
 
 /// The four acknowledgements of a PUBLISH.

@@ -25,8 +25,10 @@ pub fn repair_topic(frame: Frame, packet: &[u8]) -> Option<(Vec<u8>, Bytes)> {
     let end = start + usize::from(u16::from_be_bytes([length[0], length[1]]));
     let raw = packet.get(start..end).filter(|_| frame.first >> 4 == 3)?;
     let mut repaired = packet.to_vec();
-    while let Err(error) = std::str::from_utf8(&repaired[start..end]) {
-        repaired[start + error.valid_up_to()] = b'?';
+    let mut rest = start;
+    while let Err(error) = std::str::from_utf8(&repaired[rest..end]) {
+        rest += error.valid_up_to() + 1;
+        repaired[rest - 1] = b'?';
     }
     (repaired != packet).then(|| (repaired, Bytes::copy_from_slice(raw)))
 }

@@ -1,14 +1,17 @@
 //! What programs written for another client ask for: off by default, and here switched on.
 
 use crate::bench::*;
-use remqtt_proto::{Command, ErrorCode, Event, Options, Outcome, QoS};
+use remqtt_proto::{Command, Engine, ErrorCode, Event, Options, Outcome, PropertyId, PropertyValue, QoS};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 fn messages(bench: &Bench) -> Vec<(&str, Option<&[u8]>)> {
-    let of = |event| match event {
-        &Event::Message(ref message) => Some((&*message.publish.topic, message.raw_topic.as_deref())),
-        _ => None,
-    };
+    fn of(event: &Event) -> Option<(&str, Option<&[u8]>)> {
+        match event {
+            Event::Message(message) => Some((&*message.publish.topic, message.raw_topic.as_deref())),
+            _ => None,
+        }
+    }
     bench.events.iter().filter_map(of).collect()
 }
 
@@ -48,6 +51,45 @@ fn what_a_lost_session_had_in_flight_may_be_marked_as_sent_before() {
 }
 
 #[test]
+fn a_topic_alias_without_a_topic_is_sent_once_and_fails_with_its_connection() {
+    let bare = |qos| {
+        let mut publish = message(qos);
+        publish.topic = "".into();
+        publish.properties.push(PropertyId::TopicAlias, PropertyValue::TwoByte(9));
+        publish
+    };
+    let refused = Engine::check_publish(&options_5(), &bare(QoS::AtLeastOnce)).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::InvalidTopic);
+    for connack in [&CONNACK_NEW_5, &CONNACK_PRESENT_5] {
+        let options = Options { bare_topic_aliases: true, ..options_5() };
+        let mut bench = Bench::new(options);
+        bench.command(Command::Start);
+        bench.link_up();
+        bench.receive(&CONNACK_NEW_5);
+        bench.command(Command::Publish(1, bare(QoS::AtLeastOnce)));
+        bench.command(Command::Publish(2, message(QoS::AtLeastOnce)));
+        let sent = bench.sent();
+        assert_eq!(sent[2..9], [0, 0, 0, 1, 3, 0x23, 0], "{sent:?}");
+        bench.receive(&[0xE0, 1, 0x94]);
+        bench.link_up();
+        bench.receive(connack);
+        assert!(bench.sent().windows(4).all(|bytes| bytes != [0, 0, 0, 1]), "the alias is not sent again");
+        let [Outcome::Failed(error, _)] = bench.completions(1)[..] else { panic!("{:?}", bench.events) };
+        assert_eq!(error.code, ErrorCode::InvalidTopic);
+        assert!(bench.completions(2).is_empty(), "the others are");
+    }
+}
+
+#[test]
+fn without_a_heartbeat_nothing_is_said_just_to_stay_alive() {
+    for (heartbeat, pings) in [(true, 1), (false, 0)] {
+        let mut bench = connected_with(Options { heartbeat, ..options() });
+        bench.pass(Duration::from_secs(61));
+        assert_eq!(bench.sent(), [0xC0, 0].repeat(pings), "heartbeat {heartbeat}");
+    }
+}
+
+#[test]
 fn the_server_makes_the_identifier_of_a_session_that_ends_with_its_connection() {
     let without = Options { client_id: "".into(), server_client_id: true, ..options() };
     for (clean_start, length) in [(true, 0), (false, 22)] {
@@ -73,6 +115,32 @@ fn a_topic_that_is_not_utf_8_ends_the_connection_or_is_delivered_as_it_came() {
     assert_eq!(messages(&bench), [("a?", Some(&[b'a', 0xFF][..])), ("b", None)]);
     bench.receive(&[0x30, 5, 0, 2, b'+', 0xFF, b'p']);
     assert_eq!(messages(&bench).len(), 2, "whatever else is wrong still counts");
+}
+
+#[test]
+fn a_topic_that_is_not_utf_8_gets_no_alias() {
+    let options = Options { deliver_invalid_topics: true, topic_alias_maximum: 9, ..options_5() };
+    let mut bench = connected_with(options);
+    bench.receive(&[0x30, 8, 0, 2, b'a', 0xFF, 3, 0x23, 0, 1]);
+    assert!(messages(&bench).is_empty());
+    let refused = |event: &Event| matches!(event, Event::Disconnected(why) if why.error.is_some());
+    assert!(bench.events.iter().any(refused), "{:?}", bench.events);
+}
+
+#[test]
+fn mqtt_3_1_cannot_say_that_a_session_is_present_and_doubles_nothing() {
+    let mut bench = connected_with(Options { mqtt31: true, ..options() });
+    bench.command(Command::Publish(1, message(QoS::ExactlyOnce)));
+    bench.sent();
+    bench.receive(&[0x50, 2, 0, 1]);
+    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'x']);
+    bench.sent();
+    bench.cut();
+    bench.link_up();
+    bench.receive(&CONNACK_NEW);
+    assert_eq!(bench.sent(), [0x62, 2, 0, 1], "the server has the message");
+    bench.receive(&[0x3C, 6, 0, 1, b't', 0, 7, b'x']);
+    assert_eq!(messages(&bench).len(), 1);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 """mosquitto in the place of paho.mqtt.testing's broker, for paho's tests of MQTT 5.
 
 They import `mqtt.brokers`, start `run()` in a thread, ask `listeners.TCPListeners.server` for its port and
-shut it down. That broker is in a repository and in no registry, so the same cases run against mosquitto.
+shut it down. That broker is in a repository and in no registry, so the same cases run against mosquitto, or
+against a server of our own where the environment has STAND_IN.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import subprocess
 import tempfile
 import threading
 import time
+
+from . import stand_in
 
 
 class _Server:
@@ -34,7 +37,7 @@ class _Server:
 
 
 class _TCPListeners:
-    server: _Server | None = None
+    server: _Server | stand_in.Server | None = None
 
 
 class listeners:
@@ -44,8 +47,17 @@ class listeners:
 
 
 def run(config: list[str]) -> None:
-    """Runs mosquitto until the server is shut down."""
+    """Runs a server until it is shut down."""
     port = int(config[0].split()[1]) or _free_port()
+    if "STAND_IN" in os.environ:
+        with stand_in.Server(("127.0.0.1", port), stand_in.Connection) as server:
+            listeners.TCPListeners.server = server
+            server.serve_forever(poll_interval=0.05)
+    else:
+        _run_mosquitto(port)
+
+
+def _run_mosquitto(port: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "mosquitto.conf")
         # As that broker: topic aliases in both directions, and what is small there is small here.
