@@ -1031,8 +1031,8 @@ void remqtt_config_free(remqtt_config *config);
  *     at 50 ms of round trip 20,000 messages a second. On MQTT 3.1.1 at most 19 of them are QoS 2,
  *     because brokers have a limit there that they cannot announce.
  *   receive_maximum: integer, 1 to 65535; default 65535
- *     MQTT 5 receive maximum that we announce, always explicitly: brokers fall back to 20 without it.
- *     Default 65535; what bounds memory is `receive_buffer`.
+ *     MQTT 5 receive maximum that we announce, explicitly unless `announce_receive_maximum` is off:
+ *     brokers fall back to 20 without it. Default 65535; what bounds memory is `receive_buffer`.
  *   announce_receive_maximum: boolean; default true
  *     Announce also a receive maximum that is the protocol's own default. Default on; for clients that
  *     receive nothing it makes no difference.
