@@ -170,8 +170,8 @@ impl World {
             return Ok(true); // an answer to an output: the loop that took the output goes on
         }
         // An operation has one end, and a received packet, of two bytes at least, one consequence.
-        // What waited for the disk is delivered with it, and weighs 64 at least.
-        let arrived = self.engine.as_ref().map_or(0, Engine::unfinished_bytes) / 64;
+        // What waited for the disk is delivered with it, weighs 64 at least, and has three rows at most that change.
+        let arrived = self.engine.as_ref().map_or(0, Engine::unfinished_bytes) / 64 * 4;
         let received = 2 * std::mem::take(&mut self.received) + arrived;
         let bound = 100 + 6 * self.application.last_ticket as usize + received;
         let mut outputs = 0;
