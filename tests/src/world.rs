@@ -334,11 +334,13 @@ impl World {
 
     /// What the engine has to send goes to the peer.
     fn transmit(&mut self) -> Outcome<bool> {
-        if self.write_disk(false)? {
+        let attempt = self.network.up.filter(|_| !self.network.stall);
+        // A slow disk writes only when the client has nothing to send without it.
+        let bytes = attempt.map_or(Ok(Vec::new()), |_| self.poll_transmit())?;
+        if bytes.is_empty() && self.write_disk(false)? {
             return Ok(true);
         }
-        let Some(attempt) = self.network.up.filter(|_| !self.network.stall) else { return Ok(false) };
-        let bytes = self.poll_transmit()?;
+        let Some(attempt) = attempt else { return Ok(false) };
         if bytes.is_empty() {
             return self.drain(); // asking may have shown that a farewell is complete
         }

@@ -1,4 +1,4 @@
-# More than 64 acknowledgements waited for a slow disk, and their queue was thrown away with them. Clients that were
+# More than 64 acknowledgements waited for a disk that refused, and their queue was thrown away with them. Clients that were
 # killed by `make crash` found it.
 option protocol_version 5
 option store simulated
@@ -6,7 +6,9 @@ option acknowledge stored
 engine 1
 started
 Exchange
-Disk(Slow)
+Disk(Refusing)
 Burst(1)
 Burst(2)
+Exchange
+Disk(Quick)
 Exchange
