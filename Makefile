@@ -23,7 +23,7 @@ help:
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
 	@echo 'make crash [N=2000 SEED=1]             kill -9 of publishers and subscribers, with a table of what is lost'
 	@echo 'make corrupt [N=100000 SEED=1]         files of a store that are damaged at random'
-	@echo 'make sim-mutants                       five seeded bugs, and how soon random stories find them'
+	@echo 'make sim-mutants                       seeded bugs, and how soon random stories find them'
 	@echo 'make sim [N=100000 SEED=1]             random stories against the model'
 	@echo 'make conformance                      the tests and examples of paho-mqtt, with remqtt in its place'
 	@echo 'make check-surface [SURFACE=folder]    the public surface, against a record of that of paho-mqtt'
