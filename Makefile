@@ -18,9 +18,12 @@ help:
 	@echo 'make demo [BROKER=mqtt://host:port]   outages, remqtt beside paho-mqtt, one table'
 	@echo 'make test                             every test'
 	@echo 'make check                            every gate: format, lints, docs, licences, header'
-	@echo 'make bench                            bench-drain and bench-clients'
+	@echo 'make bench                            bench-drain, bench-clients and bench-store'
 	@echo 'make bench-recovery [ROWS=a,b REPEAT=20 CLIENTS=a,b ALARM=60]  outages beside the peers (root)'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
+	@echo 'make crash [N=2000 SEED=1]             kill -9 of publishers and subscribers, with a table of what is lost'
+	@echo 'make corrupt [N=100000 SEED=1]         files of a store that are damaged at random'
+	@echo 'make sim-mutants                       seeded bugs, and how soon random stories find them'
 	@echo 'make sim [N=100000 SEED=1]             random stories against the model'
 	@echo 'make conformance                      the tests and examples of paho-mqtt, with remqtt in its place'
 	@echo 'make check-surface [SURFACE=folder]    the public surface, against a record of that of paho-mqtt'
@@ -37,7 +40,7 @@ lib: setup
 python: setup
 	@$(VENV) $(QUIET) build-python .venv/bin/maturin develop --release -m python/Cargo.toml
 
-test: test-rust test-roads test-languages test-matrix test-python test-c test-readme
+test: test-rust test-roads test-languages test-matrix test-python test-c test-crash test-readme
 test-rust: setup
 	@$(QUIET) test-rust $(CARGO) test --workspace --no-fail-fast
 # What users see of bad certificates, and what a reconnect over TLS costs.
@@ -49,8 +52,28 @@ FUZZ_SECONDS ?= 300
 fuzz:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(QUIET) install-cargo-fuzz $(CARGO) install --locked cargo-fuzz
 	@cd core/fuzz && targets=$$($(CARGO) fuzz list) && for target in $$targets; do \
-	    echo "$$target:"; $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; done; \
+	    echo "$$target:"; mkdir -p corpus/$$target && $(CARGO) +nightly fuzz run $$target corpus/$$target $$(ls -d seeds/$$target 2>/dev/null || true) -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; done; \
 	    echo "$$(wc -w <<< "$$targets") targets, $(FUZZ_SECONDS) s each: no finding"
+# Kills clients with kill -9, N of remqtt's and some of its peers', beside a broker that is restarted. Prints a table.
+CRASH := $(TARGET)/crash
+CRASH_C := gcc -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror
+crash-programs: lib python
+	@mkdir -p $(CRASH)
+	@$(CRASH_C) tests/crash/child_remqtt.c -o $(CRASH)/child_remqtt $(LINK)
+	@$(CRASH_C) tests/crash/child_paho.c -o $(CRASH)/child_paho -lpaho-mqtt3a
+	@$(CRASH_C) ffi/examples/exactly_once.c -o $(CRASH)/exactly_once $(LINK) -lsqlite3
+crash: N = 2000
+crash: crash-programs
+	@$(PY) tests/crash/crash.py $(CRASH) --kills $(N) --seed $(SEED)
+test-crash: crash-programs
+	@$(QUIET) test-crash $(PY) tests/crash/crash.py $(CRASH) --kills 60
+	@sed -n '/^program /,$$p' $(TARGET)/logs/test-crash.log
+# Files of a store that are damaged at random: N cases, from SEED on.
+corrupt:
+	@REMQTT_CORRUPTIONS=$(N) REMQTT_SEED=$(SEED) $(CARGO) test --release -p remqtt --lib random_damage -- --nocapture
+# Seeded bugs, each in a copy of the engine, and the number of random stories after which one finds it.
+sim-mutants:
+	@python3 tests/mutants.py $(TARGET) $(CARGO)
 # N random stories of outages, deaths and disks against the model, from SEED on.
 N ?= 100000
 SEED ?= 1
@@ -62,6 +85,7 @@ SHIMS = REMQTT_SHIM_C=$(TARGET)/c/shim REMQTT_SHIM_PYTHON='$(PY) $(CURDIR)/tests
 shims: lib python
 	@$(QUIET) build-shim $(MAKE) -C tests/c $(TARGET)/c/shim
 test-languages: shims
+	@$(SHIMS) $(QUIET) test-disks $(CARGO) test -p remqtt-tests --test disk_trouble -- --nocapture
 	@$(SHIMS) $(QUIET) test-languages $(CARGO) test -p remqtt-tests --test languages -- --nocapture
 	@sed -n '/^  row/,/^ skip/p; /^not played/p' $(TARGET)/logs/test-languages.log
 # Every road to a real broker in every language, through resets and restarts. The matrix is printed.
@@ -109,7 +133,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: help setup lib python conformance test-pythons check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients bench-recovery install clean
+.PHONY: test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
@@ -133,9 +157,12 @@ $(BENCH)/%_remqtt: tests/bench/%_remqtt.c $(wildcard tests/bench/*.h) | lib
 	@mkdir -p $(BENCH)
 	@$(CC) -O2 -Wall -Wextra -o $@ $< $(LINK)
 
-bench: bench-drain bench-clients
+bench: bench-drain bench-clients bench-store
 bench-drain: python $(addprefix $(BENCH)/drain_,mosquitto raw remqtt)
 	@$(PY) tests/bench/drain.py $(BENCH) --rounds $(ROUNDS)
+# On the disk of this folder; elsewhere with PLACE=folder.
+bench-store: lib $(addprefix $(BENCH)/,store_remqtt store_paho_c drain_remqtt)
+	@$(PY) tests/bench/store.py $(BENCH) --rounds $(ROUNDS) $(if $(PLACE),--place $(PLACE))
 bench-clients: python $(addprefix $(BENCH)/clients_,mosquitto paho_c remqtt)
 	@$(QUIET) build-demo $(CARGO) build --release -p remqtt-demo
 	@$(PY) tests/bench/clients.py $(BENCH) $(TARGET)/release/remqtt-demo

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant as Moment};
 
 use remqtt_proto::wire::{check_properties, check_topic, PropertyOwner};
 use remqtt_proto::{
-    ByteString, Command, Delivery, Engine, Error, ErrorCode, Options, Outage, Properties, Publish, QoS,
-    Reason, Recovery, State, Stats, Subscription, Ticket, Version, WhenFull,
+    Acknowledge, ByteString, Command, Delivery, Engine, Error, ErrorCode, Level, Options, Outage, Properties,
+    Publish, QoS, Reason, Recovery, State, Stats, Subscription, Ticket, Token, Version, WhenFull,
 };
 
 use crate::dispatch::{Batch, Handler};
@@ -157,11 +157,24 @@ impl Client {
 
     /// `publish` under a number from `next_ticket`.
     pub fn publish_as(&self, ticket: Ticket, publish: Publish) -> Result<(), Error> {
+        self.publish_at(ticket, publish, None)
+    }
+
+    /// `publish_as` at a level of its own instead of the client's, which is `Stored` with a store and `Memory` without.
+    /// `InvalidArgument`: there is no store.
+    pub fn publish_at(&self, ticket: Ticket, publish: Publish, level: Option<Level>) -> Result<(), Error> {
         let load = Load { messages: 1, bytes: publish.topic.len() + publish.payload.len() };
-        self.shared.accept(ticket, Command::Publish(ticket, publish), |queue, command| {
-            let Command::Publish(_, publish) = command else { return Ok(()) };
+        let memory = publish.qos == QoS::AtMostOnce || level == Some(Level::Memory);
+        let stored = !memory && level.is_some();
+        let level = level.unwrap_or(Level::Stored);
+        let command = Command::PublishAt(ticket, publish, level);
+        self.shared.accept(ticket, command, |queue, command| {
+            let Command::PublishAt(_, publish, _) = command else { return Ok(()) };
             Engine::check_publish(&queue.options, publish)?;
-            if let Some(error) = queue.store_failure.clone().filter(|_| publish.qos != QoS::AtMostOnce) {
+            if stored && queue.options.store.is_empty() {
+                return Err(invalid("there is no store (option \"store\") to put it into"));
+            }
+            if let Some(error) = queue.store_failure.clone().filter(|_| !memory) {
                 return Err(error);
             }
             let offline = self.shared.state() != State::Connected;
@@ -385,6 +398,12 @@ fn checked(mut options: Options) -> Result<Options, Error> {
         }
     }
     transport::check(&options)?;
+    if options.acknowledge == Acknowledge::Stored && options.store.is_empty() {
+        return Err(wrong("acknowledge", "there is no store (option \"store\") to put messages into"));
+    }
+    if !options.resume_after.is_empty() && options.resume_after.parse::<Token>().is_err() {
+        return Err(wrong("resume_after", "this is not the token of a message"));
+    }
     if let Some(will) = &options.will {
         check_topic(&will.topic).map_err(|why| wrong("will", why))?;
         check_properties(PropertyOwner::Will, &will.properties).map_err(|why| wrong("will", why))?;

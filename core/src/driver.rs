@@ -219,7 +219,7 @@ impl Driver {
         let handed_over = &mut scratch.report.handed_over;
         let count = self.commands.len().min(COMMANDS);
         for command in self.commands.drain(..count) {
-            if let Command::Publish(_, publish) = &command {
+            if let Command::Publish(_, publish) | Command::PublishAt(_, publish, _) = &command {
                 handed_over.messages += 1;
                 handed_over.bytes += publish.topic.len() + publish.payload.len();
             }
@@ -256,7 +256,9 @@ impl Driver {
         let Link::Up(attempt, stream) = &mut self.link else { return false };
         let attempt = *attempt;
         // A connection that is being made is always read: it would end at its timeout, over and over.
-        let paused = self.engine.state() == State::Connected && !self.shared.inbox.wants_more();
+        let behind = !self.shared.inbox.wants_more()
+            || self.engine.unfinished_bytes() > self.engine.options().receive_buffer;
+        let paused = self.engine.state() == State::Connected && behind;
         if paused != self.reading_paused {
             self.reading_paused = paused;
             self.engine.handle(now, Input::ReadingPaused(paused));

@@ -204,6 +204,16 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///   sequence_in_payload: boolean; default false
 ///     Where `sequence_property` is empty: every payload begins with the number of the message in its
 ///     topic, in decimal. What is missing is told. Default off.
+///   acknowledge: one of finished stored; default finished
+///     When a received QoS 1 or 2 message is acknowledged. finished (default): when the application has
+///     finished with it, so that the server sends it again after a crash; any of them may then come
+///     twice, and nothing tells. stored, which needs a `store`: as soon as it is durable, before the
+///     application gets it. It stays in the store until the application has finished with it; the next
+///     process delivers it again under the same token, marked as redelivered.
+///   resume_after: text; default empty
+///     Token of the last message that the application has finished with, as it wrote it down together
+///     with the effects of that message: what is stored up to it is not delivered again, so that the
+///     effects of every message happen once. A token of another store skips nothing. Default empty.
 ///   manual_ack: boolean; default false
 ///     Acknowledge received messages by call instead of when the message callback returns. Default off.
 ///   reconnect: boolean; default true

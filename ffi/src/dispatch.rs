@@ -100,7 +100,7 @@ fn complete(client: &remqtt_client, ticket: Ticket, outcome: Outcome) {
             codes = each;
             properties
         }
-        Outcome::Stored => Default::default(),
+        Outcome::Durable | Outcome::Stored => Default::default(),
         Outcome::Failed(error, properties) => {
             (status, reason, text) = (error.code as remqtt_status, error.reason_code, error.to_string());
             properties

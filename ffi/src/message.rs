@@ -19,9 +19,14 @@ pub const REMQTT_FLAG_RETAIN: u32 = 4;
 /// Bit of remqtt_message_flags: the server says that it may have been delivered before.
 pub const REMQTT_FLAG_DUP: u32 = 8;
 
+/// Bit of remqtt_message_flags: it comes from the store, where an earlier process had left it unfinished.
+pub const REMQTT_FLAG_REDELIVERED: u32 = 16;
+
 /// A received message. It never changes; any thread.
 pub struct remqtt_message {
     message: Message,
+    /// Its token as text, empty where it has none.
+    token: String,
     holder: Holder,
 }
 
@@ -63,7 +68,8 @@ pub(crate) fn deliver(
     callback: &Callback<remqtt_message_fn>,
     message: Message,
 ) -> bool {
-    let shown = remqtt_message { message, holder: Holder::Callback(client) };
+    let token = message.token.map_or(String::new(), |token| token.to_string());
+    let shown = remqtt_message { message, token, holder: Holder::Callback(client) };
     // SAFETY: the header's rule for functions; the client is shared and the message lives until the return.
     callback.function.is_some_and(|function| unsafe {
         function(callback.user, std::ptr::from_ref(client).cast_mut(), &shown) != 0
@@ -100,7 +106,8 @@ pub unsafe extern "C" fn remqtt_message_flags(message: *const remqtt_message) ->
             let message = &unsafe { by_ref(message, "message") }?.message;
             let retain = if message.publish.retain { REMQTT_FLAG_RETAIN } else { 0 };
             let dup = if message.dup { REMQTT_FLAG_DUP } else { 0 };
-            Ok(message.publish.qos as u32 | retain | dup)
+            let redelivered = if message.redelivered { REMQTT_FLAG_REDELIVERED } else { 0 };
+            Ok(message.publish.qos as u32 | retain | dup | redelivered)
         },
     )
 }
@@ -116,6 +123,15 @@ pub unsafe extern "C" fn remqtt_message_id(message: *const remqtt_message) -> u1
             Ok(delivery.map_or(0, |delivery| delivery.packet_identifier))
         },
     )
+}
+
+/// The token of a message that was stored before its acknowledgement (option "acknowledge"): a name that stays the same
+/// when the next process delivers it again, for the option "resume_after". Empty for other messages and for NULL. Lives
+/// as long as the message.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_message_token(message: *const remqtt_message) -> remqtt_str {
+    // SAFETY: the header's rule for messages.
+    boundary(|_| remqtt_str::of(""), || Ok(remqtt_str::of(&unsafe { by_ref(message, "message") }?.token)))
 }
 
 /// The MQTT 5 properties, NULL for NULL only. They live as long as the message.
@@ -145,7 +161,8 @@ pub unsafe extern "C" fn remqtt_message_ref(message: *const remqtt_message) -> *
                 return Ok(message.cast_mut());
             }
             let holder = Holder::Application(shown.client().share());
-            Ok(Arc::into_raw(Arc::new(remqtt_message { message: shown.message.clone(), holder })).cast_mut())
+            let (message, token) = (shown.message.clone(), shown.token.clone());
+            Ok(Arc::into_raw(Arc::new(remqtt_message { message, token, holder })).cast_mut())
         },
     )
 }

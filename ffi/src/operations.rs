@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use remqtt_core::{ByteString, Error, Properties, Publish, QoS, Subscription, Ticket};
+use remqtt_core::{ByteString, Error, Level, Properties, Publish, QoS, Subscription, Ticket};
 
 use crate::arguments::{flag, invalid, qos, remqtt_bytes, remqtt_str, slice, write};
 use crate::boundary::status;
@@ -16,6 +16,16 @@ use crate::status::remqtt_status;
 /// Number of an operation of one client; 0 is none.
 pub type remqtt_token = u64;
 
+/// Level of a publish of QoS 1 or 2: it survives outages, not the death of the process. QoS 2 is stored all the same
+/// where there is a store. It is complete when the server has acknowledged it.
+pub const REMQTT_LEVEL_MEMORY: u8 = 1;
+/// Level of a publish: it survives the death of the process and a power cut, from the moment on when its first byte
+/// leaves. It is complete when the server has acknowledged it. Needs the option "store".
+pub const REMQTT_LEVEL_STORED: u8 = 2;
+/// Level of a publish: as REMQTT_LEVEL_STORED, but it is complete as soon as it is durable, and the application is rid
+/// of it. Should it fail later, the function of remqtt_config_on_store is told.
+pub const REMQTT_LEVEL_FSYNCED: u8 = 3;
+
 /// How to publish. Start from REMQTT_PUBLISH_OPTIONS_INIT: QoS 0, not retained.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -26,8 +36,10 @@ pub struct remqtt_publish_options {
     pub qos: u8,
     /// 0 or 1.
     pub retain: u8,
+    /// REMQTT_LEVEL_...; 0: REMQTT_LEVEL_STORED where there is a store, REMQTT_LEVEL_MEMORY elsewhere.
+    pub level: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
     /// MQTT 5 properties, NULL for none. Copied.
     pub props: *const remqtt_props,
     /// Called when the operation is complete, or NULL.
@@ -66,6 +78,16 @@ unsafe impl SizeFirst for remqtt_publish_options {
 // SAFETY: as above.
 unsafe impl SizeFirst for remqtt_subscription {
     const OLDEST: usize = 32;
+}
+
+fn level(number: u8) -> Result<Option<Level>, Error> {
+    match number {
+        0 => Ok(None),
+        REMQTT_LEVEL_MEMORY => Ok(Some(Level::Memory)),
+        REMQTT_LEVEL_STORED => Ok(Some(Level::Stored)),
+        REMQTT_LEVEL_FSYNCED => Ok(Some(Level::Fsynced)),
+        _ => Err(invalid("no such level")),
+    }
 }
 
 /// Fields that are kept for later versions ask for nothing.
@@ -134,7 +156,8 @@ unsafe fn read_subscriptions(
 /// `options` may be NULL: QoS 0, not retained. `token` may be NULL; it gets the number of the operation (before the
 /// `done` function can run), 0 on failure. Returns at once.
 /// REMQTT_E_INVALID_TOPIC, REMQTT_E_INVALID_QOS, REMQTT_E_PACKET_TOO_LARGE, REMQTT_E_INVALID_ARGUMENT,
-/// REMQTT_E_NOT_SUPPORTED: it can never be sent. REMQTT_E_QUEUE_FULL: try again later. REMQTT_E_CLOSED.
+/// REMQTT_E_NOT_SUPPORTED: it can never be sent, or its level needs a store and there is none. REMQTT_E_QUEUE_FULL: try
+/// again later. REMQTT_E_CLOSED.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_client_publish(
     c: *mut remqtt_client,
@@ -155,16 +178,17 @@ pub unsafe extern "C" fn remqtt_client_publish(
                 retain: false,
                 properties: Properties::new(),
             };
-            let mut done = Callback::none();
+            let (mut done, mut at) = (Callback::none(), None);
             if !options.is_null() {
                 let options = sized::read(options, "options")?;
                 unused(&options.reserved)?;
                 publish.qos = qos(options.qos)?;
+                at = level(options.level)?;
                 publish.retain = flag(options.retain, "retain")?;
                 publish.properties = props::copy(options.props);
                 done = Callback::new(options.done, options.user, options.drop);
             }
-            begin(client, done, token, |ticket| client.core.publish_as(ticket, publish))
+            begin(client, done, token, |ticket| client.core.publish_at(ticket, publish, at))
         }
     })
 }

@@ -57,7 +57,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 49
+#define REMQTT_ABI_VERSION 55
 
 /**
  * Kind of a property's value: no such property.
@@ -138,6 +138,24 @@
  * How long remqtt_client_close waits for the callbacks that are due or running, in milliseconds.
  */
 #define REMQTT_CLOSE_GRACE_MS 10000
+
+/**
+ * Level of a publish of QoS 1 or 2: it survives outages, not the death of the process. QoS 2 is stored all the same
+ * where there is a store. It is complete when the server has acknowledged it.
+ */
+#define REMQTT_LEVEL_MEMORY 1
+
+/**
+ * Level of a publish: it survives the death of the process and a power cut, from the moment on when its first byte
+ * leaves. It is complete when the server has acknowledged it. Needs the option "store".
+ */
+#define REMQTT_LEVEL_STORED 2
+
+/**
+ * Level of a publish: as REMQTT_LEVEL_STORED, but it is complete as soon as it is durable, and the application is rid
+ * of it. Should it fail later, the function of remqtt_config_on_store is told.
+ */
+#define REMQTT_LEVEL_FSYNCED 3
 
 /**
  * Room for the marks of an outage in remqtt_outage. Slots without a mark hold -1.
@@ -228,6 +246,11 @@
  * Bit of remqtt_message_flags: the server says that it may have been delivered before.
  */
 #define REMQTT_FLAG_DUP 8
+
+/**
+ * Bit of remqtt_message_flags: it comes from the store, where an earlier process had left it unfinished.
+ */
+#define REMQTT_FLAG_REDELIVERED 16
 
 /**
  * A client. Any thread, any number of them at once. Reference-counted: remqtt_client_new gives the first
@@ -562,9 +585,13 @@ typedef struct {
      */
     uint8_t retain;
     /**
+     * REMQTT_LEVEL_...; 0: REMQTT_LEVEL_STORED where there is a store, REMQTT_LEVEL_MEMORY elsewhere.
+     */
+    uint8_t level;
+    /**
      * Zero.
      */
-    uint8_t reserved[6];
+    uint8_t reserved[5];
     /**
      * MQTT 5 properties, NULL for none. Copied.
      */
@@ -1247,6 +1274,16 @@ void remqtt_config_free(remqtt_config *config);
  *   sequence_in_payload: boolean; default false
  *     Where `sequence_property` is empty: every payload begins with the number of the message in its
  *     topic, in decimal. What is missing is told. Default off.
+ *   acknowledge: one of finished stored; default finished
+ *     When a received QoS 1 or 2 message is acknowledged. finished (default): when the application has
+ *     finished with it, so that the server sends it again after a crash; any of them may then come
+ *     twice, and nothing tells. stored, which needs a `store`: as soon as it is durable, before the
+ *     application gets it. It stays in the store until the application has finished with it; the next
+ *     process delivers it again under the same token, marked as redelivered.
+ *   resume_after: text; default empty
+ *     Token of the last message that the application has finished with, as it wrote it down together
+ *     with the effects of that message: what is stored up to it is not delivered again, so that the
+ *     effects of every message happen once. A token of another store skips nothing. Default empty.
  *   manual_ack: boolean; default false
  *     Acknowledge received messages by call instead of when the message callback returns. Default off.
  *   reconnect: boolean; default true
@@ -1518,7 +1555,8 @@ remqtt_status remqtt_wind_down(uint32_t timeout_ms);
  * `options` may be NULL: QoS 0, not retained. `token` may be NULL; it gets the number of the operation (before the
  * `done` function can run), 0 on failure. Returns at once.
  * REMQTT_E_INVALID_TOPIC, REMQTT_E_INVALID_QOS, REMQTT_E_PACKET_TOO_LARGE, REMQTT_E_INVALID_ARGUMENT,
- * REMQTT_E_NOT_SUPPORTED: it can never be sent. REMQTT_E_QUEUE_FULL: try again later. REMQTT_E_CLOSED.
+ * REMQTT_E_NOT_SUPPORTED: it can never be sent, or its level needs a store and there is none. REMQTT_E_QUEUE_FULL: try
+ * again later. REMQTT_E_CLOSED.
  */
 remqtt_status remqtt_client_publish(remqtt_client *c,
                                     remqtt_str topic,
@@ -1666,6 +1704,13 @@ uint32_t remqtt_message_flags(const remqtt_message *message);
 uint16_t remqtt_message_id(const remqtt_message *message);
 
 /**
+ * The token of a message that was stored before its acknowledgement (option "acknowledge"): a name that stays the same
+ * when the next process delivers it again, for the option "resume_after". Empty for other messages and for NULL. Lives
+ * as long as the message.
+ */
+remqtt_str remqtt_message_token(const remqtt_message *message);
+
+/**
  * The MQTT 5 properties, NULL for NULL only. They live as long as the message.
  */
 const remqtt_props *remqtt_message_props(const remqtt_message *message);
@@ -1734,7 +1779,7 @@ static inline remqtt_bytes remqtt_bytes_of(const void *data, size_t length)
 }
 
 /** Initial values of the structs that begin with their size. */
-#define REMQTT_PUBLISH_OPTIONS_INIT { sizeof(remqtt_publish_options), 0, 0, {0}, NULL, NULL, NULL, NULL }
+#define REMQTT_PUBLISH_OPTIONS_INIT { sizeof(remqtt_publish_options), 0, 0, 0, {0}, NULL, NULL, NULL, NULL }
 #define REMQTT_SUBSCRIPTION_INIT { sizeof(remqtt_subscription), {NULL, 0}, 0, 0, 0, 0, {0} }
 #define REMQTT_STATS_INIT { sizeof(remqtt_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define REMQTT_OUTAGE_INIT { sizeof(remqtt_outage), 0, 0, 0, 0, 0, 0, 0, {0}, {0}, 0, 0, 0, 0, {{0, 0, 0}} }

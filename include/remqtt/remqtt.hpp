@@ -186,6 +186,10 @@ public:
     uint8_t qos() const { return static_cast<uint8_t>(remqtt_message_flags(raw_) & REMQTT_FLAG_QOS); }
     bool is_retained() const { return (remqtt_message_flags(raw_) & REMQTT_FLAG_RETAIN) != 0; }
     bool is_dup() const { return (remqtt_message_flags(raw_) & REMQTT_FLAG_DUP) != 0; }
+    /// An earlier process had left it unfinished in the store.
+    bool is_redelivered() const { return (remqtt_message_flags(raw_) & REMQTT_FLAG_REDELIVERED) != 0; }
+    /// See remqtt_message_token.
+    std::string_view token() const { return detail::view(remqtt_message_token(raw_)); }
     PropertiesView properties() const { return PropertiesView(remqtt_message_props(raw_)); }
     Status acknowledge(uint8_t reason = 0) const { return detail::status(remqtt_message_ack(raw_, reason)); }
     /// The message for as long as you want.
@@ -235,6 +239,8 @@ struct PublishOptions {
     uint8_t qos = 0;
     bool retain = false;
     PropertiesView properties = PropertiesView();
+    /// REMQTT_LEVEL_..., 0 for the client's.
+    uint8_t level = 0;
 };
 
 /// A wish to receive.
@@ -283,6 +289,7 @@ public:
         remqtt_publish_options options = REMQTT_PUBLISH_OPTIONS_INIT;
         options.qos = how.qos;
         options.retain = how.retain;
+        options.level = how.level;
         options.props = how.properties.raw();
         auto user = take(std::move(done));
         options.done = user ? on_done : nullptr;

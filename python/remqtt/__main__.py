@@ -1,6 +1,6 @@
 """`python -m remqtt script.py args...` and `python -m remqtt -m module args...`:
 
-Paho-mqtt programs, unchanged.
+Paho-mqtt programs, unchanged. `python -m remqtt store PATH`: what is in a file of `persistence`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,24 @@ import os
 import runpy
 import sys
 
+from . import _store
 from ._behind_paho import install_as_paho
 
-_USAGE = """usage: python -m remqtt script.py [args...]
+_USAGE = (
+    """usage: python -m remqtt script.py [args...]
        python -m remqtt -m module [args...]
-Runs a program written for paho-mqtt with remqtt in its place."""
+Runs a program written for paho-mqtt with remqtt in its place. A script of the name store is run as ./store.
+
+"""
+    + _store.USAGE
+)
 
 
 def main() -> None:
     """Runs the program that the command line names."""
     arguments = sys.argv[1:]
+    if arguments[:1] == ["store"]:
+        sys.exit(_store.main(arguments[1:]))
     as_module = arguments[:1] == ["-m"]
     program = arguments[as_module:]
     if not program or program[0].startswith("-"):

@@ -30,6 +30,7 @@ class Setup(NamedTuple):
     reconnect_on_failure: bool = True
     manual_ack: bool = False
     persistence: str | os.PathLike[str] | None = None
+    resume_after: str | None = None
     options: dict[str, Any] | None = None
 
 

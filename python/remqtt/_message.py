@@ -36,7 +36,18 @@ class _Message:
 
     def __copy__(self: Any) -> Any:
         twin = type(self)(self.mid, self._topic)
-        for name in ("timestamp", "state", "dup", "payload", "qos", "retain", "info", "properties"):
+        for name in (
+            "timestamp",
+            "state",
+            "dup",
+            "payload",
+            "qos",
+            "retain",
+            "info",
+            "properties",
+            "token",
+            "redelivered",
+        ):
             setattr(twin, name, getattr(self, name))
         return twin
 

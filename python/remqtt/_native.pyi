@@ -1,5 +1,6 @@
 """The native module: the core, and the objects that are made for every message."""
 
+import os
 from collections.abc import Iterator
 from typing import Any, final
 
@@ -32,6 +33,8 @@ class MQTTMessage:
     payload: bytes
     qos: int
     retain: bool
+    token: str | None
+    redelivered: bool
     info: MQTTMessageInfo
     properties: Properties | None
     def __new__(cls, mid: int = 0, topic: bytes = b"") -> Self: ...
@@ -140,6 +143,7 @@ class Core:
         retain: bool,
         properties: _Pairs | None,
         drop_offline: bool,
+        level: str | None = None,
     ) -> MQTTMessageInfo: ...
     def drop_publishes(self) -> list[tuple[int, str, bytes, int, bool, _Pairs]]: ...
     def subscribe(
@@ -160,3 +164,6 @@ class Core:
 
 def after_fork_in_child() -> None: ...
 def check_filter(filter: str) -> str | None: ...
+def inspect(
+    path: str | os.PathLike[str],
+) -> tuple[int, str | None, list[tuple[str, list[tuple[str, Any]]]]]: ...

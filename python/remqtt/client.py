@@ -69,7 +69,10 @@ class Client(Settings):
     Client(callback_api_version, client_id, clean_session, userdata, protocol, ...) as in paho-mqtt 2.x, or
     Client(client_id, clean_session, userdata, protocol, ...) as in 1.x: the first positional argument
     decides. Only in remqtt: `persistence`, the path of a file that keeps the session, so that what was
-    accepted survives the death of the process; and `options`, a dict of the core's options by name, see
+    accepted survives the death of the process; `resume_after`, the token of the last message whose effects
+    the program has written down together with it: received messages are then acknowledged when they are
+    in that file, carry a `token`, and come again after a crash unless they are that one or before it ("" at
+    the first start); and `options`, a dict of the core's options by name, see
     configure().
     """
 
@@ -86,6 +89,7 @@ class Client(Settings):
         manual_ack: bool = ...,
         *,
         persistence: str | os.PathLike[str] | None = ...,
+        resume_after: str | None = ...,
         options: dict[str, Any] | None = ...,
     ) -> None: ...
 
@@ -100,6 +104,7 @@ class Client(Settings):
         reconnect_on_failure: bool = ...,
         *,
         persistence: str | os.PathLike[str] | None = ...,
+        resume_after: str | None = ...,
         options: dict[str, Any] | None = ...,
     ) -> None: ...
 
@@ -137,6 +142,8 @@ class Client(Settings):
         further = dict(setup.options or {})
         store = further.pop("store", "") if setup.persistence is None else setup.persistence
         options["store"] = os.fspath(store)
+        if setup.resume_after is not None:
+            options.update(acknowledge="stored", resume_after=setup.resume_after)
         self._core = _native.Core(options)
         if further:
             self.configure(**further)
@@ -171,17 +178,25 @@ class Client(Settings):
         qos: int = 0,
         retain: bool = False,
         properties: Properties | None = None,
+        *,
+        level: str | None = None,
     ) -> MQTTMessageInfo:
         """Publishes a message; the result tells what becomes of it.
 
         QoS 1 and 2 are accepted with and without a connection, and survive outages. QoS 0 is dropped while
         there is no connection (rc is MQTT_ERR_NO_CONN then), unless the option queue_qos0_offline says
         otherwise.
+
+        `level`, not in paho-mqtt: "memory" does not survive the process; "stored", the default of a client
+        with `persistence`, does, from its first byte on the wire on; both are published when the server
+        has acknowledged them. "fsynced" counts as published as soon as it is durable: wait_for_publish()
+        returns, on_publish is called. Should it fail later, on_store says so. ValueError where there is no
+        file.
         """
         pairs = None if properties is None else properties._pairs()
         if properties is not None and pairs and self._mqtt5 and "TopicAlias" in properties.__dict__:
-            return self._publish_with_alias(topic, payload, qos, retain, properties, pairs)
-        info = self._core.publish(topic, payload, qos, retain, pairs, self._drop_offline)
+            return self._publish_with_alias(topic, payload, qos, retain, properties, pairs, level)
+        info = self._core.publish(topic, payload, qos, retain, pairs, self._drop_offline, level)
         if self._logging:
             self._log_publish(info, topic, payload, qos, retain, properties)
         return info
@@ -327,6 +342,7 @@ class Client(Settings):
         retain: bool,
         properties: Properties,
         pairs: list[Any],
+        level: str | None,
     ) -> MQTTMessageInfo:
         """Publishes with the whole topic.
 
@@ -338,7 +354,7 @@ class Client(Settings):
         whole = topic or aliases.get(alias)
         if whole:
             pairs = [pair for pair in pairs if pair[0] != _TOPIC_ALIAS]
-        info = self._core.publish(whole or topic, payload, qos, retain, pairs, self._drop_offline)
+        info = self._core.publish(whole or topic, payload, qos, retain, pairs, self._drop_offline, level)
         if topic:
             aliases[alias] = topic
         if self._logging:

@@ -3,7 +3,8 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyString};
-use remqtt_core::{ByteString, Bytes, ErrorCode, QoS};
+use remqtt_core::proto::OptionValue;
+use remqtt_core::{ByteString, Bytes, ErrorCode, Level, QoS};
 
 use crate::error::refuse;
 
@@ -30,6 +31,12 @@ pub(crate) fn qos(qos: i64) -> PyResult<QoS> {
         .ok()
         .and_then(QoS::from_u8)
         .ok_or_else(|| refuse(ErrorCode::InvalidQoS, "Invalid QoS level."))
+}
+
+/// The name of a level.
+pub(crate) fn level(level: &str) -> PyResult<Level> {
+    let text = format!("level must be {}, not {level:?}", Level::KIND);
+    Level::read(level).ok_or_else(|| refuse(ErrorCode::InvalidArgument, &text))
 }
 
 /// Bytes as they are, text as UTF-8, numbers as their text, nothing as nothing.

@@ -268,7 +268,8 @@ impl Core {
     }
 
     /// Publishes; see Client.publish.
-    #[pyo3(signature = (topic, payload, qos, retain, properties, drop_offline))]
+    #[pyo3(signature = (topic, payload, qos, retain, properties, drop_offline, level = None))]
+    #[allow(clippy::too_many_arguments)]
     fn publish(
         &self,
         topic: Option<&Bound<'_, PyAny>>,
@@ -277,7 +278,9 @@ impl Core {
         retain: bool,
         properties: Option<&Bound<'_, PyAny>>,
         drop_offline: bool,
+        level: Option<&str>,
     ) -> PyResult<MQTTMessageInfo> {
+        let level = level.map(arguments::level).transpose()?;
         let publish = Publish {
             topic: arguments::topic(topic)?,
             qos: arguments::qos(qos)?,
@@ -292,7 +295,7 @@ impl Core {
         if qos == QoS::AtMostOnce && drop_offline && !self.expects_connection(state) {
             return Ok(MQTTMessageInfo::refused(mid, NO_CONN));
         }
-        match self.client.publish_as(ticket, publish) {
+        match self.client.publish_at(ticket, publish, level) {
             Ok(()) => {
                 let rc = if qos != QoS::AtMostOnce && state == State::Stopped { NO_CONN } else { SUCCESS };
                 Ok(MQTTMessageInfo::accepted(mid, rc, self.client.clone(), ticket))

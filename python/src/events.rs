@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use remqtt_core::{
     Batch, ByteString, Client, Delivery, Event, Failure, Handler, Mark, Message, Outage, Outcome,
     SessionState, Ticket,
@@ -223,6 +223,7 @@ fn completed(py: Python<'_>, ticket: Ticket, outcome: Outcome) -> PyResult<Bound
         Outcome::Unsubscribed(reasons, properties) => {
             ("unsubscribed", ticket, PyTuple::new(py, reasons)?, show(py, &properties)?).into_pyobject(py)
         }
+        Outcome::Durable => ("published", ticket, 0, PyList::empty(py)).into_pyobject(py),
         Outcome::Stored => ("stored", ticket).into_pyobject(py),
         Outcome::Failed(error, properties) => {
             ("failed", ticket, describe(py, &error)?, show(py, &properties)?).into_pyobject(py)

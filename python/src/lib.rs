@@ -13,6 +13,7 @@ mod message;
 mod pool;
 mod properties;
 mod roads;
+mod store;
 mod tables;
 
 use pyo3::prelude::*;
@@ -29,5 +30,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<roads::Question>()?;
     module.add_function(wrap_pyfunction!(pool::after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(client::check_filter, module)?)?;
+    module.add_function(wrap_pyfunction!(store::inspect, module)?)?;
     tables::export(module)
 }

@@ -14,7 +14,7 @@ use crate::properties;
 /// A message that arrived.
 ///
 /// Attributes: topic (str), payload (bytes), qos (0, 1 or 2), retain (bool), dup (bool), mid (packet identifier,
-/// 0 for QoS 0), properties (MQTT 5: a Properties, otherwise None), timestamp (time.monotonic() of its arrival).
+/// 0 for QoS 0), token (str) and redelivered (bool; see the options acknowledge and resume_after), properties (MQTT 5: a Properties, otherwise None), timestamp (time.monotonic() of its arrival).
 #[pyclass(subclass, module = "remqtt.client")]
 pub(crate) struct MQTTMessage {
     /// When it was taken from the queue, on the clock of time.monotonic().
@@ -38,6 +38,12 @@ pub(crate) struct MQTTMessage {
     /// True when the server had it stored.
     #[pyo3(get, set)]
     retain: bool,
+    /// Stable name of a message that was stored before its acknowledgement, None otherwise.
+    #[pyo3(get, set)]
+    token: Option<String>,
+    /// True when it comes from the store, where an earlier process had left it unfinished.
+    #[pyo3(get, set)]
+    redelivered: bool,
     /// The topic: `str`, or the bytes that the setter was given.
     topic: Py<PyAny>,
     info: Option<Py<PyAny>>,
@@ -70,6 +76,8 @@ impl MQTTMessage {
                 QoS::ExactlyOnce => 2,
             },
             retain: publish.retain,
+            token: message.token.map(|token| token.to_string()),
+            redelivered: message.redelivered,
             topic,
             info: None,
             properties: match version5 {
@@ -94,6 +102,8 @@ impl MQTTMessage {
             payload: empty(),
             qos: 0,
             retain: false,
+            token: None,
+            redelivered: false,
             topic: topic.map_or_else(empty, |topic| topic.clone().into_any().unbind()),
             info: None,
             properties: Lazy::Python(None),

@@ -1,4 +1,4 @@
-/* Drains a queue with remqtt: drain_remqtt host port client-id count */
+/* Drains a queue with remqtt: drain_remqtt host port client-id count [store] */
 #include "bench.h"
 
 #include <semaphore.h>
@@ -30,7 +30,7 @@ static void check(remqtt_status status, const char *what)
 int main(int argc, char **argv)
 {
     char url[300];
-    if (argc != 5)
+    if (argc != 5 && argc != 6)
         return 2;
     wanted = strtoull(argv[4], NULL, 10);
     sem_init(&done, 0, 0);
@@ -38,6 +38,10 @@ int main(int argc, char **argv)
     remqtt_config *config = remqtt_config_new();
     check(remqtt_config_add_server(config, url), "server");
     check(remqtt_config_set(config, "client_id", argv[3]), "client id");
+    if (argc == 6) {
+        check(remqtt_config_set(config, "store", argv[5]), "store");
+        check(remqtt_config_set(config, "acknowledge", "stored"), "acknowledge");
+    }
     check(remqtt_config_on_message(config, on_message, NULL, NULL), "callback");
     double start = wall(), start_cpu = cpu();
     remqtt_client *client = NULL;

@@ -48,7 +48,7 @@ REMQTT_LAYOUT(sizeof(remqtt_publish_options) == 48);
 REMQTT_LAYOUT(offsetof(remqtt_publish_options, size) == 0);
 REMQTT_LAYOUT(offsetof(remqtt_publish_options, qos) == 8);
 REMQTT_LAYOUT(offsetof(remqtt_publish_options, retain) == 9);
-REMQTT_LAYOUT(offsetof(remqtt_publish_options, reserved) == 10);
+REMQTT_LAYOUT(offsetof(remqtt_publish_options, reserved) == 11);
 REMQTT_LAYOUT(offsetof(remqtt_publish_options, props) == 16);
 REMQTT_LAYOUT(offsetof(remqtt_publish_options, done) == 24);
 REMQTT_LAYOUT(offsetof(remqtt_publish_options, user) == 32);

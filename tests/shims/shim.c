@@ -191,9 +191,27 @@ static int32_t on_message(void *user, remqtt_client *c, const remqtt_message *me
     print_hex(remqtt_message_payload(message));
     printf(" qos=%u retain=%d dup=%d id=%u", flags & REMQTT_FLAG_QOS, !!(flags & REMQTT_FLAG_RETAIN),
            !!(flags & REMQTT_FLAG_DUP), id);
+    remqtt_str token = remqtt_message_token(message);
+    if (token.len) {
+        printf(" token=%.*s redelivered=%d", (int)token.len, token.ptr, !!(flags & REMQTT_FLAG_REDELIVERED));
+    }
     print_props(remqtt_message_props(message));
     end_line();
     return 0;
+}
+
+static void on_store(void *user, remqtt_client *c, remqtt_status cause, remqtt_str text)
+{
+    (void)user;
+    (void)c;
+    (void)text;
+    begin_line("STORE");
+    if (cause == REMQTT_OK) {
+        fputs(" by=us code=none", stdout);
+    } else {
+        print_blame(cause, -1);
+    }
+    end_line();
 }
 
 static void on_recovered(void *user, remqtt_client *c, const remqtt_outage *outage)
@@ -326,6 +344,7 @@ static bool create(void)
     remqtt_config_on_state(config, on_state, NULL, NULL);
     remqtt_config_on_message(config, on_message, NULL, NULL);
     remqtt_config_on_recovered(config, on_recovered, NULL, NULL);
+    remqtt_config_on_store(config, on_store, NULL, NULL);
     return !refused("start", remqtt_client_new(config, &client));
 }
 

@@ -75,7 +75,7 @@ class Shim:
         with self.lock:
             try:
                 getattr(self, "do_" + verb)(*rest)
-            except (ValueError, TypeError, RuntimeError) as error:
+            except (ValueError, TypeError, RuntimeError, OSError) as error:
                 failed(what, getattr(error, "code", "InvalidArgument"))
 
     def do_option(self, key: str, value: str) -> None:

@@ -19,5 +19,6 @@ mod serve;
 pub mod shim;
 pub mod show;
 pub mod stage;
+pub mod story;
 pub mod text;
 pub mod world;

@@ -1,17 +1,19 @@
-//! Random operations against the model: publishes, subscribes, cuts at any byte, lost sessions, changing limits,
-//! slow servers. A seed makes a run; the same seed makes the same run for ever.
+//! What may happen to a client: publishes, subscribes, cuts at any byte, lost sessions, changing limits, slow servers,
+//! deaths and disks. [`crate::story`] makes stories of them.
 
 use std::time::Duration;
 
 use crate::bytes;
 use crate::disk::DiskMood;
-use crate::play::{CutAt, Play, Report};
+use crate::play::{CutAt, Play};
 use crate::random::Random;
-use crate::script::Run;
 use crate::stage::Stage;
 use crate::world::World;
 
 type Result<T> = std::result::Result<T, String>;
+
+/// Messages of a burst.
+const BURST: u32 = 70;
 
 /// Something that happens to a client, its server, or the link between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Op {
     Unsubscribe(u8),
     /// The server has a message of this QoS for it.
     Deliver(u8),
+    /// It has many at once: more than queues keep room for.
+    Burst(u8),
     /// Everything that needs no time goes to and fro.
     Exchange,
     /// Time passes: milliseconds.
@@ -73,7 +77,8 @@ impl Op {
             0..=29 => Op::Publish(small),
             30..=34 => Op::Subscribe(random.below(4) as u8),
             35..=36 => Op::Unsubscribe(random.below(4) as u8),
-            37..=46 => Op::Deliver(small),
+            37..=45 => Op::Deliver(small),
+            46 => Op::Burst(small),
             47..=66 => Op::Exchange,
             67..=72 => Op::Wait(random.below(400) as u32),
             73 => Op::Wait(random.below(60_000) as u32),
@@ -91,62 +96,70 @@ impl Op {
             _ => Op::Restart,
         }
     }
-}
 
-/// Plays so many operations drawn from the seed, then lets everything settle and closes the books.
-pub fn random_play(seed: u64, operations: usize) -> Report {
-    let mut random = Random::new(seed);
-    let lossy = random.chance(50);
-    let run = settings(&mut random);
-    let mut world = World::new(random.bits());
-    let mut play = Play::new(&run, &mut world, None);
-    let result = perform(&mut play, &mut random, lossy, operations);
-    let mut report = play.report;
-    report.failure = result.err();
-    report
-}
-
-fn settings(random: &mut Random) -> Run {
-    let level = if random.chance(50) { 4 } else { 5 };
-    let mut pick = |key: &str, values: &[&str]| {
-        let value = values[random.below(values.len() as u64) as usize];
-        (key.to_string(), value.to_string())
-    };
-    let options = vec![
-        ("protocol_version".to_string(), level.to_string()),
-        pick("max_inflight", &["1", "2", "7", "1024", "1024"]),
-        pick("manual_ack", &["false", "false", "true"]),
-        pick("stable_after", &["0", "5000"]),
-        pick("reconnect_max_delay", &["1000", "30000"]),
-        pick("keepalive", &["0", "5", "60"]),
-        pick("detect_within", &["0", "500", "5000"]),
-        pick("lost_session_publishes", &["resend", "resend", "fail"]),
-        pick("lost_session_subscriptions", &["restore", "restore", "forget"]),
-        // Cuts by chance look like those of a poisoned message now and then.
-        pick("quarantine_after", &["0"]),
-        pick("store", &["", "simulated"]),
-    ];
-    Run { variant: String::new(), level, session_kept: true, conforming: true, options, steps: Vec::new() }
-}
-
-fn perform(play: &mut Play<'_, World>, random: &mut Random, lossy: bool, operations: usize) -> Result<()> {
-    play.configure()?;
-    play.take_over()?;
-    if random.chance(80) {
-        play.command("start")?;
+    /// The operation of a kind, with whatever it needs: what a fuzzer's bytes mean. There are no other kinds than those
+    /// below [`Op::KINDS`].
+    pub fn of(kind: u8, more: u16) -> Op {
+        let [high, low] = more.to_be_bytes();
+        match kind % Op::KINDS {
+            0 => Op::Publish(low % 3),
+            1 => Op::Subscribe(low % 4),
+            2 => Op::Unsubscribe(low % 4),
+            3 => Op::Deliver(low % 3),
+            4 => Op::Exchange,
+            5 => Op::Wait(u32::from(more)),
+            6 => Op::Cut,
+            7 => Op::CutFromClient(more % 512),
+            8 => Op::CutFromServer(more % 512),
+            9 => Op::Refuse(low & 1 == 1),
+            10 => Op::KeepSession(low & 1 == 1),
+            11 => Op::ReceiveMaximum(more.max(1)),
+            12 => Op::Restart,
+            13 => Op::Die,
+            14 => Op::DieAfter(more % 64),
+            15 => Op::Burst(low % 3),
+            _ => Op::Disk([DiskMood::Quick, DiskMood::Slow, DiskMood::Refusing][usize::from(high) % 3]),
+        }
     }
-    let stored = play.run.options.iter().any(|(key, value)| key == "store" && !value.is_empty());
-    for number in 0..operations {
-        let op = Op::draw(random, lossy, stored);
-        play.trace("", &format!("{op:?}"));
-        carry_out(play, op, number)?;
+
+    /// How many kinds there are.
+    pub const KINDS: u8 = 17;
+
+    /// The line of a story's file, as `Debug` shows it.
+    pub fn parse(line: &str) -> Option<Op> {
+        let (kind, argument) =
+            line.strip_suffix(')').and_then(|line| line.split_once('(')).unwrap_or((line, ""));
+        let number = || argument.parse::<u64>().ok();
+        let flag = || argument.parse::<bool>().ok();
+        Some(match kind {
+            "Publish" => Op::Publish(number()? as u8),
+            "Subscribe" => Op::Subscribe(number()? as u8),
+            "Unsubscribe" => Op::Unsubscribe(number()? as u8),
+            "Deliver" => Op::Deliver(number()? as u8),
+            "Burst" => Op::Burst(number()? as u8),
+            "Exchange" => Op::Exchange,
+            "Wait" => Op::Wait(number()? as u32),
+            "Cut" => Op::Cut,
+            "CutFromClient" => Op::CutFromClient(number()? as u16),
+            "CutFromServer" => Op::CutFromServer(number()? as u16),
+            "Refuse" => Op::Refuse(flag()?),
+            "KeepSession" => Op::KeepSession(flag()?),
+            "ReceiveMaximum" => Op::ReceiveMaximum(number()? as u16),
+            "Restart" => Op::Restart,
+            "Die" => Op::Die,
+            "DieAfter" => Op::DieAfter(number()? as u16),
+            "Disk" => Op::Disk(match argument {
+                "Quick" => DiskMood::Quick,
+                "Slow" => DiskMood::Slow,
+                "Refusing" => DiskMood::Refusing,
+                _ => return None,
+            }),
+            _ => return None,
+        })
     }
-    play.stage.refuse(false)?;
-    play.stage.disk(DiskMood::Quick)?;
-    play.serve_to_the_end()
 }
 
-fn carry_out(play: &mut Play<'_, World>, op: Op, number: usize) -> Result<()> {
+pub(crate) fn carry_out(play: &mut Play<'_, World>, op: Op, number: usize) -> Result<()> {
     match op {
         Op::Publish(qos) => {
             let payload = crate::text::hex(format!("m{number}").as_bytes());
@@ -154,13 +167,8 @@ fn carry_out(play: &mut Play<'_, World>, op: Op, number: usize) -> Result<()> {
         }
         Op::Subscribe(filter) => play.command(&format!("subscribe s{number} f/{filter} 1")),
         Op::Unsubscribe(filter) => play.command(&format!("unsubscribe u{number} f/{filter}")),
-        Op::Deliver(qos) => {
-            if !play.linked || !play.model.connected() {
-                return Ok(());
-            }
-            let packet = play.model.publish(b"d", format!("d{number}").as_bytes(), qos);
-            play.send(&bytes::encode(play.run.level, &packet)?, Some(packet))
-        }
+        Op::Deliver(qos) => deliver(play, qos, format!("d{number}")),
+        Op::Burst(qos) => (0..BURST).try_for_each(|one| deliver(play, qos, format!("b{number}.{one}"))),
         Op::Exchange => play.pump(),
         Op::Wait(time) => play.stage.advance(Duration::from_millis(time.into())),
         Op::Cut => play.lose_link(false),
@@ -206,4 +214,12 @@ fn carry_out(play: &mut Play<'_, World>, op: Op, number: usize) -> Result<()> {
             play.command("start")
         }
     }
+}
+
+fn deliver(play: &mut Play<'_, World>, qos: u8, payload: String) -> Result<()> {
+    if !play.linked || !play.model.connected() {
+        return Ok(());
+    }
+    let packet = play.model.publish(b"d", payload.as_bytes(), qos);
+    play.send(&bytes::encode(play.run.level, &packet)?, Some(packet))
 }

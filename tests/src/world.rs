@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use remqtt_proto::{
     Attempt, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Options, Output, Reason, Ticket,
+    Token,
 };
 
 use crate::command::{refusal, Command, Names};
@@ -59,6 +60,8 @@ struct Pipe {
 #[derive(Debug, Default)]
 struct Application {
     names: Names,
+    /// Of the last message with one: the application has finished with it, and says so to the next client.
+    last_token: Option<Token>,
     last_ticket: Ticket,
     deliveries: HashMap<u16, Delivery>,
     on_connect: Vec<Command>,
@@ -138,7 +141,9 @@ impl World {
 
     /// A process begins, where the last one stopped if there is a store.
     fn begin(&mut self) -> Outcome<Engine> {
-        let options = self.options.clone();
+        let mut options = self.options.clone();
+        options.resume_after =
+            self.application.last_token.map_or("".into(), |token| token.to_string().into());
         if options.store.is_empty() {
             return Ok(Engine::new(options, self.seed, self.now));
         }
@@ -181,7 +186,10 @@ impl World {
             return Ok(true); // an answer to an output: the loop that took the output goes on
         }
         // An operation has one end, and a received packet, of two bytes at least, one consequence.
-        let bound = 100 + 6 * self.application.last_ticket as usize + 2 * std::mem::take(&mut self.received);
+        // What waited for the disk is delivered with it, weighs 64 at least, and has three rows at most that change.
+        let arrived = self.engine.as_ref().map_or(0, Engine::unfinished_bytes) / 64 * 4;
+        let received = 2 * std::mem::take(&mut self.received) + arrived;
+        let bound = 100 + 6 * self.application.last_ticket as usize + received;
         let mut outputs = 0;
         while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
             outputs += 1;
@@ -211,6 +219,7 @@ impl World {
         self.application.lines.push_back(line);
         match event {
             Event::Message(message) => {
+                self.application.last_token = message.token.or(self.application.last_token);
                 let Some(delivery) = message.delivery else { return Ok(()) };
                 self.application.deliveries.insert(delivery.packet_identifier, delivery);
                 if self.options.manual_ack {
@@ -305,11 +314,13 @@ impl World {
 
     /// What the engine has to send goes to the peer.
     fn transmit(&mut self) -> Outcome<bool> {
-        if self.write_disk(false)? {
+        let attempt = self.network.up.filter(|_| !self.network.stall);
+        // A slow disk writes only when the client has nothing to send without it.
+        let bytes = attempt.map_or(Ok(Vec::new()), |_| self.poll_transmit())?;
+        if bytes.is_empty() && self.write_disk(false)? {
             return Ok(true);
         }
-        let Some(attempt) = self.network.up.filter(|_| !self.network.stall) else { return Ok(false) };
-        let bytes = self.poll_transmit()?;
+        let Some(attempt) = attempt else { return Ok(false) };
         if bytes.is_empty() {
             return self.drain(); // asking may have shown that a farewell is complete
         }

@@ -11,6 +11,21 @@ use crate::wire::{Properties, Publish, Reason, Subscription};
 /// the packet identifier of an operation is its ticket's number modulo 65,535 (counted from 1) where that is free.
 pub type Ticket = u64;
 
+/// What a publish of QoS 1 or 2 outlives, and what its completion says. QoS 0 is sent at most once at any level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Outages, not the death of the process. Complete when the server has acknowledged it. QoS 2 is stored all the same
+    /// where there is a store: a server that keeps one half of an exchange would swallow the next message under its
+    /// identifier.
+    Memory,
+    /// The death of the process and a power cut, from the moment on when its first byte leaves. Complete when the server
+    /// has acknowledged it. The default of a client with a store.
+    Stored,
+    /// As `Stored`, and complete as soon as it is durable, with [`Outcome::Durable`](crate::Outcome::Durable): the
+    /// application is rid of it. Should it fail later, [`Event::Store`](crate::Event::Store) says so.
+    Fsynced,
+}
+
 /// Names one delivery of an inbound QoS 1 or 2 message, so that an acknowledgement can never hit another one that
 /// later got the same packet identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +55,8 @@ pub enum Command {
     Reconfigure(Arc<Options>),
     /// Publish. Ends in exactly one [`Event::Completed`](crate::Event::Completed).
     Publish(Ticket, Publish),
+    /// The same at another level than that of the store.
+    PublishAt(Ticket, Publish, Level),
     /// Give up every QoS 1 and 2 publish that is not complete: each completes with `Dropped`, and all of them go to
     /// the sender, oldest first.
     DropPublishes(Sender<Vec<(Ticket, Publish)>>),

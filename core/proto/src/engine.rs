@@ -9,14 +9,14 @@
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::command::{Command, Delivery, Ticket};
+use crate::command::{Command, Delivery, Level, Ticket};
 use crate::dialling::Dialling;
 use crate::error::{Error, ErrorCode};
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Message, Outcome};
 use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
 use crate::liveness::{Sign, Transit};
@@ -30,7 +30,7 @@ use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timeline::Chronicle;
 use crate::timer::Timer;
-use crate::wire::{Properties, Publish, Reason};
+use crate::wire::{Properties, Publish, QoS, Reason};
 
 /// The queue of outputs keeps its allocation for the next ones up to this length; an idle client keeps none.
 const OUTPUTS_KEPT: usize = 64;
@@ -132,8 +132,12 @@ pub struct Engine {
     pub(crate) reading_paused: bool,
     /// `Start` came while a stopped link was still saying farewell.
     pub(crate) start_again: bool,
-    /// Who waits for what to be durable.
-    syncs: VecDeque<(Lsn, Ticket)>,
+    /// Who waits for what to be durable; true: it is a publish.
+    pub(crate) syncs: VecDeque<(Lsn, Ticket, bool)>,
+    /// Publishes that are complete once they are durable, until they are out of the list; true: they are durable.
+    pub(crate) fsynced: BTreeMap<Ticket, bool>,
+    /// Received messages that the application gets once they are durable.
+    pub(crate) arriving: VecDeque<(Lsn, Message)>,
     /// Why the journal cannot be written, while it cannot.
     pub(crate) store_failure: Option<Error>,
     closed: bool,
@@ -171,6 +175,8 @@ impl Engine {
             reading_paused: false,
             start_again: false,
             syncs: VecDeque::new(),
+            fsynced: BTreeMap::new(),
+            arriving: VecDeque::new(),
             store_failure: None,
             closed: false,
             made_client_id,
@@ -194,7 +200,10 @@ impl Engine {
             options.client_id = recovery.client_id.clone();
         }
         let mut engine = Engine::new(options, seed, now);
-        let journal = Journal::kept(recovery.promised, now, unix_ms);
+        if recovery.numbered.epoch == 0 {
+            recovery.numbered.epoch = seed ^ unix_ms.unsigned_abs().rotate_left(32) | 1;
+        }
+        let journal = Journal::kept(recovery.promised, recovery.numbered, now, unix_ms);
         for (place, stored) in std::mem::take(&mut recovery.publishes) {
             if let Phase::Sent(identifier) | Phase::Released(identifier) = stored.phase {
                 engine.session.identifiers.recover(identifier);
@@ -204,6 +213,7 @@ impl Engine {
             engine.session.outbound.recover(place, stored, expires);
         }
         engine.session.journal = journal;
+        engine.redeliver(&mut recovery);
         engine.session.recover(recovery, &engine.options);
         engine
     }
@@ -326,7 +336,8 @@ impl Engine {
             }
             Command::NetworkChanged => self.network_changed(now),
             Command::Reconfigure(options) => self.reconfigure(options),
-            Command::Publish(ticket, publish) => self.publish(now, ticket, publish),
+            Command::Publish(ticket, publish) => self.publish(now, ticket, publish, Level::Stored),
+            Command::PublishAt(ticket, publish, level) => self.publish(now, ticket, publish, level),
             Command::DropPublishes(to) => {
                 // Nobody may wait for it any more; what is dropped stays dropped.
                 let _ = to.send(self.drop_publishes());
@@ -342,7 +353,7 @@ impl Engine {
             }
             Command::Sync(ticket) => {
                 self.session.note_subscriptions();
-                self.syncs.push_back((self.session.journal.noted(), ticket));
+                self.syncs.push_back((self.session.journal.noted(), ticket, false));
                 self.stored();
             }
             Command::Acknowledge(deliveries) => {
@@ -358,7 +369,7 @@ impl Engine {
     /// A closed client takes nothing on; what was asked of it still gets its outcome.
     fn refuse(&mut self, command: Command) {
         match command {
-            Command::Publish(ticket, _) => {
+            Command::Publish(ticket, _) | Command::PublishAt(ticket, ..) => {
                 self.publish_failed(ticket, ErrorCode::Closed.into(), Properties::new())
             }
             Command::Subscribe(ticket, ..) | Command::Unsubscribe(ticket, ..) | Command::Sync(ticket) => {
@@ -379,16 +390,25 @@ impl Engine {
         self.session.started_clean = false;
     }
 
-    fn publish(&mut self, now: Instant, ticket: Ticket, publish: Publish) {
+    fn publish(&mut self, now: Instant, ticket: Ticket, publish: Publish, level: Level) {
+        let kept = match publish.qos {
+            QoS::AtMostOnce => false,
+            QoS::AtLeastOnce => level != Level::Memory,
+            QoS::ExactlyOnce => true,
+        };
         let live = self.link.as_ref().is_some_and(|link| link.phase == LinkPhase::Live);
         if !live && !self.options.queue_qos0_offline && !crate::session::needs_identifier(&publish) {
             return self.publish_failed(ticket, ErrorCode::NotConnected.into(), Properties::new());
         }
-        if let Some(error) = self.store_failure.clone().filter(|_| crate::session::needs_identifier(&publish))
-        {
+        if let Some(error) = self.store_failure.clone().filter(|_| kept) {
             return self.publish_failed(ticket, error, Properties::new());
         }
-        match self.session.outbound.accept(now, ticket, publish, &mut self.session.journal) {
+        let admission = self.session.outbound.accept(now, ticket, publish, kept, &mut self.session.journal);
+        if level == Level::Fsynced && kept && self.session.journal.is_kept() {
+            self.fsynced.insert(ticket, false);
+            self.syncs.push_back((self.session.journal.noted(), ticket, true));
+        }
+        match admission {
             Admission::Accepted => {}
             Admission::Refused => self.publish_failed(ticket, ErrorCode::QueueFull.into(), Properties::new()),
             Admission::DroppedNewest => {
@@ -417,41 +437,14 @@ impl Engine {
     }
 
     pub(crate) fn acknowledge(&mut self, delivery: Delivery, reason_code: u8) {
+        if self.session.inbound.finish(delivery, &mut self.session.journal) {
+            return;
+        }
         if self.session.inbound.done(delivery, reason_code, &mut self.session.journal) {
             if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
                 link.owed.push_back(delivery);
             }
         }
-    }
-
-    fn persisted(&mut self, lsn: Lsn) {
-        self.session.journal.persisted(lsn);
-        self.stored();
-        if self.store_failure.take().is_some() {
-            self.emit(Event::Store(None));
-        }
-    }
-
-    fn stored(&mut self) {
-        while let Some((lsn, ticket)) = self.syncs.front().copied() {
-            if !self.session.journal.is_durable(lsn) {
-                return;
-            }
-            self.syncs.pop_front();
-            self.complete(ticket, Outcome::Stored);
-        }
-    }
-
-    /// What rests on the journal waits of itself; what is new is refused, so that nothing is accepted and then lost.
-    fn persist_failed(&mut self, error: Error) {
-        if self.store_failure.replace(error.clone()).is_none() {
-            self.emit(Event::Store(Some(error)));
-        }
-    }
-
-    /// Why publishes of QoS 1 and 2 are refused at present: the store cannot be written.
-    pub fn store_failure(&self) -> Option<&Error> {
-        self.store_failure.as_ref()
     }
 
     /// Gives everything up. The link gets a DISCONNECT, every operation its outcome. In the store it stays as it is.
@@ -466,7 +459,9 @@ impl Engine {
                 self.publish_failed(item.ticket, ErrorCode::Closed.into(), Properties::new());
             }
         }
-        let syncs = std::mem::take(&mut self.syncs).into_iter().map(|(_, ticket)| ticket);
+        self.arriving.clear();
+        let syncs = std::mem::take(&mut self.syncs).into_iter();
+        let syncs = syncs.filter_map(|(_, ticket, is_publish)| (!is_publish).then_some(ticket));
         for ticket in self.session.subscriptions.give_up().into_iter().chain(syncs) {
             self.complete(ticket, Outcome::Failed(ErrorCode::Closed.into(), Properties::new()));
         }
@@ -496,15 +491,5 @@ impl Engine {
 
     pub(crate) fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
         self.emit(Event::Completed(ticket, outcome));
-    }
-
-    pub(crate) fn published(&mut self, ticket: Ticket, reason_code: u8, properties: Properties) {
-        self.stats.published += 1;
-        self.complete(ticket, Outcome::Published(reason_code, properties));
-    }
-
-    pub(crate) fn publish_failed(&mut self, ticket: Ticket, error: Error, properties: Properties) {
-        self.stats.failed += 1;
-        self.complete(ticket, Outcome::Failed(error, properties));
     }
 }

@@ -1,6 +1,8 @@
 //! What the engine tells the application.
 
 use bytes::Bytes;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::command::{Delivery, Ticket};
@@ -68,6 +70,36 @@ pub struct Message {
     pub dup: bool,
     /// What to acknowledge; `None` for QoS 0.
     pub delivery: Option<Delivery>,
+    /// Names the message for ever, where it was stored before its acknowledgement (option `acknowledge`).
+    pub token: Option<Token>,
+    /// An earlier process had stored it, and may or may not have given it to the application.
+    pub redelivered: bool,
+}
+
+/// The stable name of a received message: the same for every redelivery from the store, and larger than those of all
+/// messages before it in the same store. As text: 16 hexadecimal digits, `-`, a decimal number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    /// Names the store, and with it the client identifier; random, made with the first message of a new store.
+    pub epoch: u64,
+    /// Counts the received messages of the store from 1, with gaps.
+    pub sequence: u64,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.epoch, self.sequence)
+    }
+}
+
+impl FromStr for Token {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Token, ()> {
+        let (epoch, sequence) = text.split_once('-').filter(|(epoch, _)| epoch.len() == 16).ok_or(())?;
+        let epoch = u64::from_str_radix(epoch, 16).map_err(|_| ())?;
+        Ok(Token { epoch, sequence: sequence.parse().map_err(|_| ())? })
+    }
 }
 
 impl Message {
@@ -86,6 +118,8 @@ pub enum Outcome {
     Subscribed(Vec<u8>, Properties),
     /// UNSUBACK: one reason code per filter, none on MQTT 3.1.1.
     Unsubscribed(Vec<u8>, Properties),
+    /// A publish at level `Fsynced` is durable. It is sent, and sent again, without further word of it.
+    Durable,
     /// Everything that was accepted before is durable.
     Stored,
     /// It did not happen, or the server refused it; the properties are those of the refusal.
@@ -115,8 +149,9 @@ pub enum Event {
     /// Messages of a topic never came: those before the message that follows this event.
     Gap(Box<Gap>),
     /// The store of the session: what is wrong with it (`StoreFailed`: it cannot be written, and publishes of QoS 1
-    /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was created), or
-    /// `None` when it can be written again.
+    /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was created; any other: a
+    /// publish that was complete because it was durable will not be delivered, and why), or `None` when it can be
+    /// written again.
     Store(Option<Error>),
     /// The client was closed; nothing follows.
     Closed,

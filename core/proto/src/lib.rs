@@ -6,6 +6,7 @@
 mod check;
 mod command;
 mod dialling;
+mod durability;
 mod engine;
 mod error;
 mod event;
@@ -31,14 +32,15 @@ pub mod wire;
 
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
-pub use command::{Command, Delivery, Ticket};
+pub use command::{Command, Delivery, Level, Ticket};
 pub use engine::{Attempt, Engine, Input, Output, State};
 pub use error::{Error, ErrorCode, Next, Who};
-pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
-pub use journal::{Change, Lsn, Recovery, ROW_FORMAT};
+pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState, Token};
+pub use journal::{Change, Field, Lsn, Record, Recovery, ROW_FORMAT};
 pub use liveness::Transit;
 pub use options::{
-    LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion, WhenFull,
+    Acknowledge, LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion,
+    WhenFull,
 };
 pub use poison::Quarantined;
 pub use session::Gap;

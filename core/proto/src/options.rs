@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use std::fmt;
 use std::time::Duration;
 
+use crate::command::Level;
 use crate::error::{Error, ErrorCode};
 use crate::wire::{Properties, Version, Will, PACKET_SIZE_LIMIT};
 
@@ -29,6 +30,15 @@ pub enum LostPublishes {
     Resend,
     /// They complete with `SessionLost`.
     Fail,
+}
+
+/// When a received message is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// The application has finished with it.
+    Finished,
+    /// It is durable in the store.
+    Stored,
 }
 
 /// What happens to subscriptions when the server has lost the session.
@@ -162,6 +172,8 @@ choice_option! {
     WhenFull { "refuse" => Refuse, "drop_oldest" => DropOldest, "drop_newest" => DropNewest }
     LostPublishes { "resend" => Resend, "fail" => Fail }
     LostSubscriptions { "restore" => Restore, "forget" => Forget }
+    Acknowledge { "finished" => Finished, "stored" => Stored }
+    Level { "memory" => Memory, "stored" => Stored, "fsynced" => Fsynced }
     TlsVersion { "1.2" => V12, "1.3" => V13 }
 }
 
@@ -397,6 +409,15 @@ options! {
     /// Where `sequence_property` is empty: every payload begins with the number of the message in its topic, in decimal.
     /// What is missing is told. Default off.
     sequence_in_payload: bool = false, NO_RANGE;
+    /// When a received QoS 1 or 2 message is acknowledged. finished (default): when the application has finished with
+    /// it, so that the server sends it again after a crash; any of them may then come twice, and nothing tells. stored,
+    /// which needs a `store`: as soon as it is durable, before the application gets it. It stays in the store until the
+    /// application has finished with it; the next process delivers it again under the same token, marked as redelivered.
+    acknowledge: Acknowledge = Acknowledge::Finished, NO_RANGE;
+    /// Token of the last message that the application has finished with, as it wrote it down together with the effects
+    /// of that message: what is stored up to it is not delivered again, so that the effects of every message happen once.
+    /// A token of another store skips nothing. Default empty.
+    resume_after: ByteString = ByteString::new(), NO_RANGE;
     /// Acknowledge received messages by call instead of when the message callback returns. Default off.
     manual_ack: bool = false, NO_RANGE;
     /// Try again by itself after a connection is lost or refused. Default on.

@@ -5,9 +5,11 @@ use bytes::{Buf, BytesMut};
 use crate::command::Delivery;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorCode};
-use crate::event::{Event, Message, Outcome};
+use crate::event::{Event, Message, Outcome, Token};
+use crate::journal::Lsn;
 use crate::lifecycle::End;
 use crate::link::{Answer, Link, LinkPhase, ANSWERS_LIMIT};
+use crate::options::Acknowledge;
 use crate::session::{fingerprint, Arrival, Phase, Place, Release, Request, RequestKind};
 use crate::time::Instant;
 use crate::timeline::Mark;
@@ -200,7 +202,28 @@ impl Engine {
             self.emit(Event::Gap(Box::new(gap)));
         }
         let raw_topic = self.raw_topic.take();
-        self.emit(Event::Message(Message { publish, raw_topic, dup, delivery }));
+        let (token, redelivered) = (None, false);
+        let mut message = Message { publish, raw_topic, dup, delivery, token, redelivered };
+        let early = self.options.acknowledge == Acknowledge::Stored && message.raw_topic.is_none();
+        let kept = delivery.filter(|_| early).and_then(|delivery| self.keep(&message, delivery));
+        match kept {
+            Some((token, lsn)) => {
+                message.token = Some(token);
+                self.arriving.push_back((lsn, message));
+            }
+            None => self.emit(Event::Message(message)),
+        }
+    }
+
+    /// Puts a message into the journal and owes its acknowledgement from then on.
+    fn keep(&mut self, message: &Message, delivery: Delivery) -> Option<(Token, Lsn)> {
+        let identifier = delivery.packet_identifier;
+        let (token, lsn) = self.session.journal.arrived(identifier, &message.publish)?;
+        self.session.inbound.keep(delivery, token.sequence, message.weight(), lsn);
+        if let Some(link) = self.link.as_mut().filter(|link| link.is_live()) {
+            link.owed.push_back(delivery);
+        }
+        Some((token, lsn))
     }
 
     /// The item in flight under the identifier of an acknowledgement, if it is of this QoS.

@@ -90,6 +90,9 @@ impl Display for Message {
             self.publish.qos as u8,
             u8::from(self.dup)
         )?;
+        if let Some(token) = self.token {
+            write!(f, " token={token} redelivered={}", u8::from(self.redelivered))?;
+        }
         self.publish.properties.fmt(f)
     }
 }
@@ -132,6 +135,7 @@ fn completed(f: &mut Formatter<'_>, ticket: u64, outcome: &Outcome) -> fmt::Resu
         Outcome::Unsubscribed(reasons, properties) => {
             write!(f, "UNSUBSCRIBED #{ticket} reasons={}{properties}", List(reasons))
         }
+        Outcome::Durable => write!(f, "DURABLE #{ticket}"),
         Outcome::Stored => write!(f, "STORED #{ticket}"),
         Outcome::Failed(error, properties) => {
             write!(f, "FAILED #{ticket}")?;
@@ -223,7 +227,15 @@ mod tests {
             properties,
         };
         let delivery = Some(Delivery { packet_identifier: 7, serial: 1 });
-        let text = Event::Message(Message { publish, raw_topic: None, dup: false, delivery }).to_string();
+        let text = Event::Message(Message {
+            publish,
+            raw_topic: None,
+            dup: false,
+            delivery,
+            token: None,
+            redelivered: false,
+        })
+        .to_string();
         let expected = "MESSAGE topic=a%20b/100%25%0A payload=68690a qos=1 retain=1 dup=0 id=7 \
                         UserProperty=k:two%20words";
         assert_eq!(text, expected);

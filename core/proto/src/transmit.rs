@@ -89,7 +89,7 @@ impl Engine {
             let ack = Ack { packet_identifier, reason_code, properties: Properties::new() };
             wire::encode_ack(link.version, kind, &ack, link.limits.maximum_packet_size, buffer);
         }
-        if link.owed.capacity() > OWED_KEPT {
+        if link.owed.is_empty() && link.owed.capacity() > OWED_KEPT {
             link.owed = VecDeque::new();
         }
     }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `lock.rs` | one owner of a store |
 //! | `opening.rs`, `recovery.rs`, `salvage.rs` | what is found at the path, and what becomes of a damaged file |
+//! | `inspect.rs` | what is in a store, without touching it |
 //! | `durable.rs` | commits, going on after errors, giving space back |
 //! | `base.rs`, `rows.rs`, `header.rs` | the database: the only callers of redb, its tables, its header |
 //! | `disk.rs`, `files.rs` | the file below it, the files beside it |
@@ -16,6 +17,7 @@ mod disk;
 mod durable;
 mod files;
 mod header;
+mod inspect;
 mod lock;
 mod opening;
 mod recovery;
@@ -37,7 +39,8 @@ use self::disk::Plug;
 use self::lock::Lock;
 use self::opening::Opening;
 
-pub use remqtt_proto::{Change, ROW_FORMAT};
+pub use inspect::{inspect, Inspection};
+pub use remqtt_proto::{Change, Field, Record, ROW_FORMAT};
 
 /// How long [`open`] waits for the owner of a store to let go: a client of this process may be just about to.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use crate::play::CutAt;
 use crate::random::Random;
 use broker::Broker;
 use monitor::Monitor;
-use remqtt_proto::Options;
+use remqtt_proto::{Acknowledge, Options};
 
 type Result<T> = std::result::Result<T, String>;
 /// What tells messages apart: topic and payload. Scripts and random plays give every message a payload of its own.
@@ -241,8 +241,11 @@ impl Model {
             }
         }
         self.in_order()?;
-        // A message that a dying process had begun with comes again; it never comes after its PUBREC.
-        self.broker.check_received(&self.seen, self.kept.then_some(1 + self.deaths))
+        // A message that a dying process had begun with comes again; it never comes after its PUBREC, and not at all to
+        // an application that says what it has finished with.
+        let transactional = self.options.acknowledge == Acknowledge::Stored && !self.options.store.is_empty();
+        let most = if transactional { 1 } else { 1 + self.deaths };
+        self.broker.check_received(&self.seen, self.kept.then_some(most))
     }
 
     /// Messages of the same QoS arrive in the order in which they were published [MQTT-4.6.0-5].

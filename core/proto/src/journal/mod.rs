@@ -18,6 +18,7 @@
 //!
 //! An engine without a store keeps no journal: every change is number 0, and 0 is durable.
 
+mod record;
 mod row;
 
 use std::collections::VecDeque;
@@ -26,12 +27,14 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::command::Ticket;
+use crate::event::Token;
 use crate::session::{Fingerprint, Item, Phase, Place};
 use crate::time::Instant;
-use crate::wire::{Properties, Subscription, Version};
+use crate::wire::{Properties, Publish, Subscription, Version};
 
+pub use record::{Field, Record};
 pub use row::Recovery;
-pub(crate) use row::{StoredPublish, StoredSubscription};
+pub(crate) use row::{Arrived, StoredPublish, StoredSubscription};
 
 /// The number of a change. Changes become durable in the order of their numbers.
 pub type Lsn = u64;
@@ -48,8 +51,8 @@ pub struct Change {
     pub value: Option<Bytes>,
 }
 
-/// Tickets are promised to be unique over restarts; the promise is written once for so many of them.
-const TICKETS: Ticket = 4_096;
+/// Tickets and the numbers of received messages are promised to be unique over restarts; the promise is written once for so many of them.
+const PROMISE: u64 = 4_096;
 
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
@@ -60,15 +63,23 @@ pub(crate) struct Journal {
     changes: VecDeque<(Lsn, Change)>,
     /// Tickets up to this one are promised.
     promised: Ticket,
+    /// The number of the last received message that is kept; those up to the second are promised.
+    numbered: (Token, u64),
     /// Milliseconds since 1970 at `Instant(0)`: an expiry must mean the same moment to the next process.
     origin: i64,
 }
 
 impl Journal {
     /// A journal that is kept, beginning where `promised` tickets ended.
-    pub(crate) fn kept(promised: Ticket, now: Instant, unix_ms: i64) -> Self {
+    pub(crate) fn kept(promised: Ticket, numbered: Token, now: Instant, unix_ms: i64) -> Self {
         let origin = unix_ms - (now.0 / 1_000_000) as i64;
-        Journal { kept: true, promised, origin, ..Journal::default() }
+        Journal {
+            kept: true,
+            promised,
+            numbered: (numbered, numbered.sequence),
+            origin,
+            ..Journal::default()
+        }
     }
 
     pub(crate) fn is_kept(&self) -> bool {
@@ -113,7 +124,7 @@ impl Journal {
     /// A publish is accepted. QoS 0 is worth no row: it may be lost at any time.
     pub(crate) fn publish(&mut self, version: Version, place: Place, item: &Item) -> Lsn {
         if self.kept && item.ticket > self.promised {
-            self.promised = item.ticket + TICKETS;
+            self.promised = item.ticket + PROMISE;
             let promised = self.promised;
             self.note(|_| row::tickets(promised));
         }
@@ -136,6 +147,37 @@ impl Journal {
     /// The application has finished with a QoS 2 message, or its identifier is free again.
     pub(crate) fn received(&mut self, packet_identifier: u16, taken: Option<Fingerprint>) -> Lsn {
         self.note(|_| row::received(packet_identifier, taken))
+    }
+
+    /// A message is to be acknowledged before the application has finished with it. `None`: it is too large for a row,
+    /// or there is no journal.
+    pub(crate) fn arrived(&mut self, identifier: u16, publish: &Publish) -> Option<(Token, Lsn)> {
+        if !self.kept {
+            return None;
+        }
+        let (mut token, mut promised) = self.numbered;
+        token.sequence += 1;
+        let change = row::arrived(token.sequence, identifier, publish)?;
+        if token.sequence > promised {
+            promised = token.sequence + PROMISE;
+            self.note(|_| row::numbers(Token { sequence: promised, ..token }));
+        }
+        self.numbered = (token, promised);
+        Some((token, self.note(|_| change)))
+    }
+
+    /// The PUBREL of a kept message of QoS 2 has come, and its identifier is free; or the server forgot it.
+    pub(crate) fn arrived_released(&mut self, sequence: u64) -> Lsn {
+        self.note(|_| row::arrived_released(sequence, true))
+    }
+
+    /// The application has finished with a kept message. The message first: without the second row it would hold its
+    /// identifier again.
+    pub(crate) fn arrived_finished(&mut self, sequence: u64, released: bool) {
+        self.note(|_| row::no_arrived(sequence));
+        if released {
+            self.note(|_| row::arrived_released(sequence, false));
+        }
     }
 
     pub(crate) fn wanted(

@@ -7,6 +7,9 @@
 //! | `P` place | ticket, expiry, version, PUBLISH | a publish of QoS 1 or 2 is accepted and not complete |
 //! | `F` place | packet identifier, released or not | it is in flight |
 //! | `R` packet identifier | fingerprint of the message | a QoS 2 message is done with and its PUBREL has not come |
+//! | `N` | epoch, received messages up to this number may have been numbered | a received message was ever kept |
+//! | `A` number | packet identifier, PUBLISH | a received message is to be acknowledged and the application not done with it |
+//! | `L` number | | the PUBREL of such a message of QoS 2 has come |
 //! | `W` filter | order, options, properties | a filter is wanted |
 //!
 //! Numbers are big-endian, so that the rows of a kind lie in their order. A row that cannot be read is damage: it is
@@ -19,6 +22,7 @@ use bytestring::ByteString;
 
 use super::Change;
 use crate::command::Ticket;
+use crate::event::Token;
 use crate::session::{Fingerprint, Item, Phase, Place};
 use crate::wire::{
     self, check_filter, put_properties, read_properties, Cursor, Packet, Properties, PropertyOwner, Publish,
@@ -76,6 +80,29 @@ pub(super) fn received(packet_identifier: u16, taken: Option<Fingerprint>) -> Ch
     change(b'R', &packet_identifier.to_be_bytes(), value)
 }
 
+pub(super) fn numbers(promised: Token) -> Change {
+    let mut value = BytesMut::with_capacity(16);
+    value.put_u64(promised.epoch);
+    value.put_u64(promised.sequence);
+    change(b'N', &[], Some(value))
+}
+
+/// None: the packet would be too large, which a server's can only be where the row says more than it did.
+pub(super) fn arrived(sequence: u64, identifier: u16, publish: &Publish) -> Option<Change> {
+    let mut value = BytesMut::with_capacity(wire::publish_size(Version::V5, publish));
+    wire::encode_publish(Version::V5, publish, false, Some(identifier), PACKET_SIZE_LIMIT, &mut value)
+        .ok()?;
+    Some(change(b'A', &sequence.to_be_bytes(), Some(value)))
+}
+
+pub(super) fn no_arrived(sequence: u64) -> Change {
+    change(b'A', &sequence.to_be_bytes(), None)
+}
+
+pub(super) fn arrived_released(sequence: u64, released: bool) -> Change {
+    change(b'L', &sequence.to_be_bytes(), released.then(BytesMut::new))
+}
+
 pub(super) fn wanted(filter: &ByteString, wanted: Option<(u64, &Subscription, &Properties)>) -> Change {
     let value = wanted.map(|(order, subscription, properties)| {
         let mut value = BytesMut::new();
@@ -107,6 +134,15 @@ pub(crate) struct StoredSubscription {
     pub(crate) properties: Properties,
 }
 
+/// A received message that an earlier process had acknowledged and its application not finished with.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) identifier: u16,
+    pub(crate) publish: Publish,
+    /// QoS 2: its PUBREL has come.
+    pub(crate) released: bool,
+}
+
 /// What an earlier process left behind: made of the rows of its store, in any order, and given to
 /// [`Engine::recover`](crate::Engine::recover).
 #[derive(Debug, Default)]
@@ -120,6 +156,12 @@ pub struct Recovery {
     pub(crate) landed: Vec<Place>,
     pub(crate) received: BTreeMap<u16, Fingerprint>,
     pub(crate) wanted: Vec<StoredSubscription>,
+    /// The last number that may have been given to a received message.
+    pub(crate) numbered: Token,
+    pub(crate) arrived: BTreeMap<u64, Arrived>,
+    released: BTreeSet<u64>,
+    /// Releases of messages that were removed, and the process died before they were.
+    pub(crate) stray: Vec<u64>,
     damage: Vec<String>,
     damaged: usize,
 }
@@ -146,6 +188,14 @@ impl Recovery {
                 Some(stored) => stored.phase = phase,
             }
         }
+        for sequence in std::mem::take(&mut self.released) {
+            match self.arrived.get_mut(&sequence) {
+                Some(arrived) => arrived.released = true,
+                None => self.stray.push(sequence),
+            }
+        }
+        let last = self.arrived.keys().next_back().copied().unwrap_or(0);
+        self.numbered.sequence = self.numbered.sequence.max(last);
         self.promised = self.publishes.values().map(|stored| stored.ticket).fold(self.promised, Ticket::max);
     }
 
@@ -211,6 +261,21 @@ impl Recovery {
                 cursor.finish()?;
                 self.received.insert(identifier, fingerprint);
             }
+            b'N' => {
+                self.numbered = Token { epoch: cursor.eight_byte()?, sequence: cursor.eight_byte()? };
+                cursor.finish()?;
+            }
+            b'A' => {
+                let sequence = name.eight_byte()?;
+                name.finish()?;
+                self.arrived.insert(sequence, read_arrived(cursor)?);
+            }
+            b'L' => {
+                let sequence = name.eight_byte()?;
+                name.finish()?;
+                cursor.finish()?;
+                self.released.insert(sequence);
+            }
             b'W' => self.wanted.push(read_wanted(name, cursor)?),
             _ => return Err(Violation::malformed("there is no such kind")),
         }
@@ -230,13 +295,24 @@ fn read_publish(mut cursor: Cursor<'_>) -> Result<StoredPublish, Violation> {
         5 => Version::V5,
         _ => return Err(Violation::malformed("no such protocol version")),
     };
+    let (publish, _) = read_packet(version, cursor)?;
+    match ticket {
+        0 => Err(Violation::malformed("its ticket is 0")),
+        _ => Ok(StoredPublish { ticket, expiry, publish, phase: Phase::Waiting }),
+    }
+}
+
+fn read_arrived(cursor: Cursor<'_>) -> Result<Arrived, Violation> {
+    let (publish, identifier) = read_packet(Version::V5, cursor)?;
+    Ok(Arrived { identifier, publish, released: false })
+}
+
+fn read_packet(version: Version, cursor: Cursor<'_>) -> Result<(Publish, u16), Violation> {
     let packet = cursor.rest();
     let frame = wire::frame(version, &packet, PACKET_SIZE_LIMIT)?;
     let frame = frame.ok_or(Violation::malformed("its packet is cut off"))?;
     match wire::decode(version, frame, &packet)? {
-        Packet::Publish { publish, packet_identifier: Some(_), .. } if ticket > 0 => {
-            Ok(StoredPublish { ticket, expiry, publish, phase: Phase::Waiting })
-        }
+        Packet::Publish { publish, packet_identifier: Some(identifier), .. } => Ok((publish, identifier)),
         _ => Err(Violation::malformed("it holds another packet than a PUBLISH of QoS 1 or 2")),
     }
 }

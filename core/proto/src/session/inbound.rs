@@ -12,11 +12,15 @@
 //! DUP and that identifier is the same message: it is answered, not delivered again. That is certain for QoS 2
 //! [MQTT-4.3.3-10]; for QoS 1 it spares duplicates that the specification would allow. The other way round, an
 //! acknowledgement of an earlier link is never sent on a new one before the server has sent the message again.
+//!
+//! A message that the journal *keeps* is owed its acknowledgement at once; the application's being done with it only ends
+//! its row. While that row is there it also says that the identifier of a QoS 2 message is taken: one row for both, so
+//! that no death can come between them.
 
 use std::collections::BTreeMap;
 
 use crate::command::Delivery;
-use crate::journal::{Journal, Lsn};
+use crate::journal::{Arrived, Journal, Lsn};
 use crate::wire::{Publish, QoS};
 
 /// Tells messages apart where an identifier alone cannot. Different messages may have the same one, very rarely.
@@ -57,8 +61,18 @@ struct Entry {
     /// any number of links, until the server sends the message again.
     doubtful: bool,
     fingerprint: Fingerprint,
-    /// The change of the journal that its PUBREC rests on.
+    /// The change of the journal that its acknowledgement rests on.
     lsn: Lsn,
+}
+
+/// A message in the journal that the application has not finished with.
+#[derive(Debug)]
+struct Kept {
+    sequence: u64,
+    identifier: u16,
+    weight: usize,
+    /// A second row says that its identifier is free again.
+    released: bool,
 }
 
 /// What to do with a PUBLISH.
@@ -84,6 +98,9 @@ pub(crate) enum Release {
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
     entries: BTreeMap<u16, Entry>,
+    /// By the serial of their delivery.
+    kept: BTreeMap<u32, Kept>,
+    kept_weight: usize,
     serial: u32,
 }
 
@@ -133,6 +150,58 @@ impl Inbound {
         self.entries.insert(identifier, Entry { serial, qos, stage, on_link, doubtful, fingerprint, lsn: 0 });
     }
 
+    /// The journal keeps a message that has just arrived, so that its acknowledgement is due as soon as that is durable.
+    pub(crate) fn keep(&mut self, delivery: Delivery, sequence: u64, weight: usize, lsn: Lsn) {
+        let identifier = delivery.packet_identifier;
+        let Some(entry) = self.entries.get_mut(&identifier) else { return };
+        (entry.stage, entry.lsn) = (Stage::Owed(0), lsn);
+        self.kept.insert(delivery.serial, Kept { sequence, identifier, weight, released: false });
+        self.kept_weight += weight;
+    }
+
+    /// An earlier process kept this message.
+    pub(crate) fn recover_kept(&mut self, sequence: u64, arrived: &Arrived, weight: usize) -> Delivery {
+        let identifier = arrived.identifier;
+        let released = arrived.released;
+        match arrived.publish.qos {
+            QoS::ExactlyOnce if !released => self.recover(identifier, fingerprint(&arrived.publish)),
+            _ => self.serial = self.serial.wrapping_add(1),
+        }
+        self.kept.insert(self.serial, Kept { sequence, identifier, weight, released });
+        self.kept_weight += weight;
+        Delivery { packet_identifier: identifier, serial: self.serial }
+    }
+
+    /// The application is done with a kept message. False: it is none.
+    pub(crate) fn finish(&mut self, delivery: Delivery, journal: &mut Journal) -> bool {
+        let Some(kept) = self.kept.remove(&delivery.serial) else { return false };
+        self.kept_weight -= kept.weight;
+        // The identifier may be taken for longer than the message is kept.
+        let entry = self.entries.get(&kept.identifier).filter(|entry| entry.serial == delivery.serial);
+        let taken = entry.filter(|entry| entry.qos == QoS::ExactlyOnce).map(|entry| entry.fingerprint);
+        if let Some(fingerprint) = taken {
+            journal.received(kept.identifier, Some(fingerprint));
+        }
+        journal.arrived_finished(kept.sequence, kept.released);
+        true
+    }
+
+    /// What the messages weigh that the journal keeps.
+    pub(crate) fn kept_weight(&self) -> usize {
+        self.kept_weight
+    }
+
+    /// The identifier of a QoS 2 message is free: the change that says so.
+    fn free(&mut self, identifier: u16, serial: u32, journal: &mut Journal) -> Lsn {
+        match self.kept.get_mut(&serial) {
+            Some(kept) => {
+                kept.released = true;
+                journal.arrived_released(kept.sequence)
+            }
+            None => journal.received(identifier, None),
+        }
+    }
+
     /// The application is done with a delivery. True: its acknowledgement is due on the current link.
     pub(crate) fn done(&mut self, delivery: Delivery, reason_code: u8, journal: &mut Journal) -> bool {
         let identifier = delivery.packet_identifier;
@@ -178,8 +247,9 @@ impl Inbound {
     pub(crate) fn released(&mut self, identifier: u16, journal: &mut Journal) -> Release {
         match self.entries.get(&identifier) {
             Some(entry) if entry.qos == QoS::ExactlyOnce => {
+                let serial = entry.serial;
                 self.entries.remove(&identifier);
-                Release::Known(journal.received(identifier, None))
+                Release::Known(self.free(identifier, serial, journal))
             }
             _ => Release::Unknown,
         }
@@ -203,7 +273,7 @@ impl Inbound {
     pub(crate) fn forget(&mut self, journal: &mut Journal) {
         for (identifier, entry) in std::mem::take(&mut self.entries) {
             if entry.qos == QoS::ExactlyOnce {
-                journal.received(identifier, None);
+                self.free(identifier, entry.serial, journal);
             }
         }
     }

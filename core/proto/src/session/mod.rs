@@ -59,6 +59,10 @@ impl Session {
     }
     /// Takes up what an earlier process left behind, publishes apart.
     pub(crate) fn recover(&mut self, recovery: Recovery, options: &Options) {
+        for sequence in recovery.stray {
+            self.journal.arrived_finished(sequence, true);
+        }
+        // These rows are younger than those of kept messages with the same identifier.
         for (identifier, fingerprint) in recovery.received {
             self.inbound.recover(identifier, fingerprint);
         }

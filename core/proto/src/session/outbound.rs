@@ -40,6 +40,8 @@ pub(crate) struct Item {
     pub(crate) phase: Phase,
     /// When the message expires, if it does.
     pub(crate) expires: Option<Instant>,
+    /// The journal has it.
+    pub(crate) kept: bool,
     /// Bytes of it were handed to a link in this session, so that every further PUBLISH of it carries DUP.
     pub(crate) written: bool,
     /// The change of the journal that its next packet rests on.
@@ -110,7 +112,7 @@ impl Outbound {
     pub(crate) fn recover(&mut self, place: Place, stored: StoredPublish, expires: Option<Instant>) {
         let StoredPublish { ticket, publish, phase, .. } = stored;
         let written = phase != Phase::Waiting || publish.is_aliased();
-        let item = Item { ticket, publish, phase, expires, written, lsn: 0 };
+        let item = Item { ticket, publish, phase, expires, kept: true, written, lsn: 0 };
         self.next_place = self.next_place.max(place + 1);
         match phase {
             Phase::Waiting => {
@@ -130,6 +132,7 @@ impl Outbound {
         now: Instant,
         ticket: Ticket,
         publish: Publish,
+        kept: bool,
         journal: &mut Journal,
     ) -> Admission {
         let expires = publish
@@ -137,7 +140,7 @@ impl Outbound {
             .number(PropertyId::MessageExpiryInterval)
             .map(|seconds| now + Duration::from_secs(u64::from(seconds)));
         let phase = Phase::Waiting;
-        let mut item = Item { ticket, publish, phase, expires, written: false, lsn: 0 };
+        let mut item = Item { ticket, publish, phase, expires, kept, written: false, lsn: 0 };
         let size = item.size();
         if size > self.most_bytes || self.most == 0 {
             return Admission::Refused;
@@ -158,7 +161,7 @@ impl Outbound {
         self.expiries.extend(expires.map(|at| (at, place)));
         self.waiting += 1;
         self.waiting_bytes += size;
-        if needs_identifier(&item.publish) {
+        if kept {
             item.lsn = journal.publish(self.version, place, &item);
         }
         self.items.insert(place, item);
@@ -192,7 +195,7 @@ impl Outbound {
             self.waiting -= 1;
             self.waiting_bytes -= item.size();
             item.phase = Phase::Sent(identifier);
-            item.lsn = journal.flight(place, item.phase);
+            item.lsn = if item.kept { journal.flight(place, item.phase) } else { 0 };
             self.expiries.remove(&(item.expires.unwrap_or_default(), place));
             self.by_identifier.insert(identifier, place);
         }
@@ -224,7 +227,7 @@ impl Outbound {
     /// Takes an item out of the list, whatever its phase.
     pub(crate) fn remove(&mut self, place: Place, journal: &mut Journal) -> Option<Item> {
         let item = self.items.remove(&place)?;
-        if needs_identifier(&item.publish) {
+        if item.kept {
             journal.publish_complete(place, item.phase);
         }
         match item.phase {
@@ -250,7 +253,7 @@ impl Outbound {
                 item.phase = Phase::Waiting;
                 // What means nothing on another link must still be known there.
                 item.written &= self.lost_session_dup || item.publish.is_aliased();
-                item.lsn = journal.flight(*place, item.phase);
+                item.lsn = if item.kept { journal.flight(*place, item.phase) } else { 0 };
                 self.waiting += 1;
                 self.waiting_bytes += item.size();
                 self.expiries.extend(item.expires.map(|at| (at, *place)));

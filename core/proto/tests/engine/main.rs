@@ -7,6 +7,7 @@ mod dropin;
 mod endings;
 mod flight;
 mod journal;
+mod levels;
 mod links;
 mod liveness;
 mod poison;
