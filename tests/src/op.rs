@@ -118,12 +118,15 @@ impl Op {
             13 => Op::Die,
             14 => Op::DieAfter(more % 64),
             15 => Op::Burst(low % 3),
-            _ => Op::Disk([DiskMood::Quick, DiskMood::Slow, DiskMood::Refusing][usize::from(high) % 3]),
+            16 => Op::Disk([DiskMood::Quick, DiskMood::Slow, DiskMood::Refusing][usize::from(high) % 3]),
+            17 => Op::Swallow(u32::from(more % 20_000)),
+            18 => Op::NetworkChange,
+            _ => Op::Sleep(u32::from(more) * 2),
         }
     }
 
     /// How many kinds there are.
-    pub const KINDS: u8 = 17;
+    pub const KINDS: u8 = 20;
 
     /// The line of a story's file, as `Debug` shows it.
     pub fn parse(line: &str) -> Option<Op> {
@@ -146,6 +149,9 @@ impl Op {
             "KeepSession" => Op::KeepSession(flag()?),
             "ReceiveMaximum" => Op::ReceiveMaximum(number()? as u16),
             "Restart" => Op::Restart,
+            "Swallow" => Op::Swallow(number()? as u32),
+            "NetworkChange" => Op::NetworkChange,
+            "Sleep" => Op::Sleep(number()? as u32),
             "Die" => Op::Die,
             "DieAfter" => Op::DieAfter(number()? as u16),
             "Disk" => Op::Disk(match argument {
