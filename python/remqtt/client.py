@@ -401,7 +401,7 @@ Client.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY
-                if name in ("persistence", "options")
+                if name in ("persistence", "resume_after", "options")
                 else inspect.Parameter.POSITIONAL_OR_KEYWORD,
                 default=default,
             )
