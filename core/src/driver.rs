@@ -271,6 +271,7 @@ impl Driver {
         let lost = match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
             Poll::Pending => return false,
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                self.engine.handle(now, Input::Received(attempt, &[]));
                 Error::new(ErrorCode::ConnectionLost, "closed by the server")
             }
             Poll::Ready(Ok(())) => {

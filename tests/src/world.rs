@@ -422,6 +422,9 @@ impl Stage for World {
             pipe.closed = true;
         }
         let how = if orderly { "closed by the peer" } else { "reset" };
+        if orderly {
+            self.handle(Input::Received(attempt, &[]))?;
+        }
         self.link_down(attempt, Error::new(ErrorCode::ConnectionLost, how))
     }
 

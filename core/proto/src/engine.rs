@@ -48,7 +48,7 @@ pub enum Input<'a> {
     /// This attempt begins only after so long, because others of the process have to come first: its timeout counts
     /// from then on.
     Postponed(Attempt, Duration),
-    /// Bytes arrived.
+    /// Bytes arrived. None: the server has ended its side in order; `LinkDown` follows.
     Received(Attempt, &'a [u8]),
     /// Somebody has answered: TCP is up, and what lies above it (TLS, WebSocket, a proxy) follows. May be left out
     /// before `LinkUp`.

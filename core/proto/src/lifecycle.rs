@@ -345,6 +345,7 @@ impl Engine {
     fn when(&self, link: &Link) -> When {
         let silent = self.chronicle.connected.received == self.stats.received_messages;
         let idle = link.version == Version::V4 && silent && self.session.outbound.in_flight_count() == 0;
+        let idle = idle && link.ended;
         match link.phase {
             LinkPhase::Dialling => When::Dialling,
             LinkPhase::Greeting => When::Greeting,

@@ -177,6 +177,8 @@ pub(crate) struct Link {
     pub(crate) skip: usize,
     /// A SUBSCRIBE followed the CONNECT.
     pub(crate) pipelined: bool,
+    /// The server has ended its side, in order and not by a reset.
+    pub(crate) ended: bool,
     /// When it was looked last whether a publish that is held back may leave.
     pub(crate) last_looked: Instant,
 }
@@ -210,6 +212,7 @@ impl Link {
             sample: None,
             skip: 0,
             pipelined: false,
+            ended: false,
             last_looked: now,
         }
     }

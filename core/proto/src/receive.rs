@@ -35,6 +35,7 @@ impl Engine {
         self.stats.received_bytes += bytes.len() as u64;
         self.proved_alive(now);
         let Some(link) = &mut self.link else { return };
+        link.ended |= bytes.is_empty();
         let attempt = link.attempt;
         let mut partial = std::mem::take(&mut link.partial);
         let bytes = self.passed_over(bytes);

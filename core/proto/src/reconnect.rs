@@ -78,8 +78,8 @@ pub(crate) enum When {
     /// Between CONNECT and CONNACK.
     Greeting,
     Live,
-    /// On MQTT 3.1.1, with no message of either side that could have been the reason. The server of a client that was
-    /// taken over can say no more than that there.
+    /// On MQTT 3.1.1, ended in order by the server, with no message of either side that could have been the reason. The
+    /// server of a client that was taken over can say no more than that there.
     Idle,
 }
 
