@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import select
 import socket
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 from . import _dispatch
 from ._events import CLOSED, CONNECTED, CONNECTING, STOPPED, WAITING
 from ._external import MQTT_CLEAN_START_FIRST_ONLY, External
-from ._roads import WebsocketConnectionError
+from ._refusals import of_the_system, websocket_error
 from .enums import LogLevel, MQTTErrorCode
 from .properties import Properties
 from .reasoncodes import ReasonCode
@@ -26,12 +25,6 @@ from .reasoncodes import ReasonCode
 _SLICE = 0.5
 #: How long loop_stop() and disconnect() wait for what should not take long.
 _PATIENCE = 1.0
-
-
-def _of_the_system(text: str) -> OSError | None:
-    """The exception for an error of the system that the core's words tell of."""
-    number = re.search(r"os error (\d+)", text)
-    return None if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 class _LoopThread:
@@ -45,23 +38,6 @@ class _LoopThread:
     def is_alive(self) -> bool:
         """True while the client loops in the background."""
         return self._client._looping == "thread"
-
-
-#: What is wrong with an answer to the WebSocket handshake: in the core's words, and in paho's.
-_HANDSHAKES = {
-    "the answer is not HTTP": "WebSocket handshake error",
-    "the connection ended before the answer": "WebSocket handshake error",
-    "the answer does not upgrade": "WebSocket handshake error, connection not upgraded",
-    "a wrong Sec-WebSocket-Accept": "WebSocket handshake error, invalid secret key",
-}
-
-
-def _websocket_error(text: str) -> WebsocketConnectionError:
-    words = next((theirs for ours, theirs in _HANDSHAKES.items() if ours in text), text)
-    error = WebsocketConnectionError(words)
-    if words is not text:
-        error.__cause__ = ConnectionError(text)
-    return error
 
 
 class Connection(External):
@@ -378,8 +354,10 @@ class Connection(External):
         self._core.start()
 
     def _leave_quietly(self) -> None:
-        """Ends the connection, or the attempts to make one, without a callback; also where it has ended already
-        and no callback has said so yet."""
+        """Ends the connection, or the attempts to make one, without a callback.
+
+        Also where it has ended already and no callback has said so yet.
+        """
         self._muted = 1
         if self._core.state() not in (STOPPED, CLOSED):
             self._core.stop()
@@ -403,7 +381,7 @@ class Connection(External):
             return socket.gaierror(socket.EAI_NONAME, f"Name or service not known: {self._host}")
         if name == "ConnectTimeout":
             return socket.timeout(text)
-        system = _of_the_system(text)
+        system = of_the_system(text)
         if system is not None:
             return system
         if "refused" in text:
@@ -424,11 +402,11 @@ class Connection(External):
         if name == "InvalidOption":
             return ValueError(text)
         if "WebSocket: " in text:
-            return _websocket_error(text)
+            return websocket_error(text)
         if "TLS: " in text:
             import ssl
 
-            return _of_the_system(text) or ssl.SSLError(1, text)
+            return of_the_system(text) or ssl.SSLError(1, text)
         # Whoever catches PySocks' exceptions has imported it.
         socks = sys.modules.get("socks")
         made: Exception = OSError(text) if socks is None else socks.ProxyError(text)
