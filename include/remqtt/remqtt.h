@@ -1781,7 +1781,7 @@ static inline remqtt_bytes remqtt_bytes_of(const void *data, size_t length)
 /** Initial values of the structs that begin with their size. */
 #define REMQTT_PUBLISH_OPTIONS_INIT { sizeof(remqtt_publish_options), 0, 0, 0, {0}, NULL, NULL, NULL, NULL }
 #define REMQTT_SUBSCRIPTION_INIT { sizeof(remqtt_subscription), {NULL, 0}, 0, 0, 0, 0, {0} }
-#define REMQTT_STATS_INIT { sizeof(remqtt_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define REMQTT_STATS_INIT { sizeof(remqtt_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define REMQTT_OUTAGE_INIT { sizeof(remqtt_outage), 0, 0, 0, 0, 0, 0, 0, {0}, {0}, 0, 0, 0, 0, {{0, 0, 0}} }
 
 #endif /* REMQTT_H */

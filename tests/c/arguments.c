@@ -195,7 +195,7 @@ TEST(bad_topics_qos_and_flags_are_refused)
     CHECK_STATUS(publish(client, "a", 3, 0), REMQTT_E_INVALID_QOS);
     CHECK_STATUS(publish(client, "a", 255, 0), REMQTT_E_INVALID_QOS);
     NULL_STATUS(publish(client, "a", 0, 2));
-    options.reserved[5] = 1;
+    options.reserved[4] = 1;
     NULL_STATUS(remqtt_client_publish(client, remqtt_str_of("a"), no_bytes, &options, NULL));
     CHECK_OK(publish(client, "a", 2, 1));
     remqtt_client_free(client);

@@ -1,4 +1,5 @@
 /* A disk that fails from the 20th to the 24th sync of a process on: to be preloaded. See tests/tests/disk_trouble.rs. */
+#define _GNU_SOURCE 1
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>

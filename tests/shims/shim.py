@@ -19,7 +19,9 @@ OWN = ("protocol_version", "client_id", "manual_ack", "reconnect")
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    # In one piece: callbacks and commands speak on different threads.
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def failed(what: str, code: str) -> None:

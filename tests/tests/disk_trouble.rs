@@ -111,12 +111,12 @@ impl Publisher {
     }
 
     /// Closes the client, which writes what there is to write, and ends the process.
-    fn close(mut self) -> Vec<u64> {
+    fn close(mut self) -> (Vec<u64>, Vec<String>) {
         self.shim.tell("close").unwrap();
         self.wait("CLOSED");
         self.shim.quit().unwrap();
         let names = self.accepted.iter().zip(1..);
-        names.filter(|(name, _)| !name.is_empty()).map(|(_, ticket)| ticket).collect()
+        (names.filter(|(name, _)| !name.is_empty()).map(|(_, ticket)| ticket).collect(), self.lines)
     }
 }
 
@@ -151,8 +151,8 @@ fn a_full_disk_refuses_publishes_and_loses_none_that_it_accepted() {
         small.free();
         client.wait("STORE by=us code=none");
         client.publish();
-        let accepted = client.close();
-        assert_eq!(publishes_in(&store), accepted, "{language}");
+        let (accepted, lines) = client.close();
+        assert_eq!(publishes_in(&store), accepted, "{language}: {lines:?}");
     }
 }
 
@@ -174,8 +174,8 @@ fn errors_of_the_disk_refuse_publishes_and_lose_none_that_were_accepted() {
         client.publish_until("STORE by=us code=StoreFailed");
         client.wait("STORE by=us code=none");
         client.publish();
-        let accepted = client.close();
-        assert_eq!(publishes_in(&store), accepted, "{language}");
+        let (accepted, lines) = client.close();
+        assert_eq!(publishes_in(&store), accepted, "{language}: {lines:?}");
     }
     fs::remove_dir_all(&directory).unwrap();
 }
