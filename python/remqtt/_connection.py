@@ -178,7 +178,7 @@ class Connection(External):
     def loop_start(self) -> MQTTErrorCode:
         """Callbacks run in the background from now on, on a thread that Python has made.
 
-        For the first 8 clients of a process that have something to tell it is one thread each, and always
+        For the first 4 clients of a process that have something to tell it is one thread each, and always
         the same until loop_stop(); those after them share threads.
         """
         if self._looping == "thread":

@@ -301,6 +301,8 @@ class Events(Callbacks):
             return
         if self._connecting or self._raise_first:
             self._first_error = error
+            # Of a second attempt that failed meanwhile nobody wants to know.
+            self._halt = self._raise_first
         if not self._connecting:
             self._call("on_connect_fail")
             level = LogLevel.MQTT_LOG_INFO if error[2] == "network" else LogLevel.MQTT_LOG_WARNING

@@ -113,7 +113,7 @@ fn wanted() -> Option<&'static Wanted> {
 
 /// So many clients have a thread of their own for their callbacks: more than most programs have that do different things,
 /// and few enough not to count where there are a thousand.
-const OWN_THREADS: usize = 8;
+const OWN_THREADS: usize = 4;
 
 /// The pool; the core keeps apart what belongs to a parent and to its forks.
 pub(crate) fn pool() -> &'static Pool {
