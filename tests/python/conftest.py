@@ -315,7 +315,7 @@ def peer() -> Iterator[Peer]:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., mqtt.Client]]:
-    """Makes clients and puts them away after the test. No PINGREQ comes of itself, unless the test asks for it."""
+    """Makes clients and puts them away after the test. No PINGREQ comes of itself, unless asked for."""
     made: list[mqtt.Client] = []
 
     def make_client(*arguments: Any, **keywords: Any) -> mqtt.Client:
