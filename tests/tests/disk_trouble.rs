@@ -2,6 +2,8 @@
 //! is space again. The file system is a real one of four megabytes where one may be mounted; elsewhere the injected faults
 //! of the store's own tests have to do. Errors of the disk come from a preloaded `fdatasync`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failing test may panic anywhere
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
