@@ -41,7 +41,6 @@ def on_publish(client: mqtt.Client, userdata: Any, mid: int, reason_code: Any, p
 
 signal.signal(signal.SIGTERM, lambda *_: stopping.set())
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
-client.reconnect_delay_set(min_delay=1, max_delay=120)
 client.on_connect = on_connect
 client.on_disconnect = on_disconnect
 client.on_publish = on_publish

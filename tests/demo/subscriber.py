@@ -40,7 +40,6 @@ def on_message(client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) ->
 
 
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
-client.reconnect_delay_set(min_delay=1, max_delay=120)
 client.on_connect = on_connect
 client.on_subscribe = on_subscribe
 client.on_disconnect = on_disconnect
