@@ -62,6 +62,8 @@ pub(crate) enum Movement {
 pub(crate) enum Sign {
     /// Nothing special: it is time for a PINGREQ.
     Idle,
+    /// Its keep alive is shorter than what `detect_within` leaves: nobody is in a hurry for the answer.
+    KeepAlive,
     /// A busy stream has stopped.
     Rhythm,
     /// TCP has to send again.
@@ -73,10 +75,14 @@ pub(crate) enum Sign {
 }
 
 impl Sign {
+    fn is_regular(self) -> bool {
+        matches!(self, Sign::Idle | Sign::KeepAlive)
+    }
+
     /// In words, as the reason of a link that is lost.
     pub(crate) fn text(self) -> &'static str {
         match self {
-            Sign::Idle => "no answer to PINGREQ",
+            Sign::Idle | Sign::KeepAlive => "no answer to PINGREQ",
             Sign::Rhythm => "a busy stream stopped, and no answer to PINGREQ",
             Sign::Retransmits => "TCP got no acknowledgement, and no answer to PINGREQ",
             Sign::Network => "the network changed, and no answer to PINGREQ",
@@ -139,7 +145,7 @@ impl Pulse {
     /// Bytes came. Whatever they are, the other side lives.
     pub(crate) fn received(&mut self, now: Instant) {
         // The answers to PINGREQ are no stream, however even their rhythm is.
-        if self.ping.is_none_or(|ping| ping.sign != Sign::Idle) {
+        if self.ping.is_none_or(|ping| !ping.sign.is_regular()) {
             self.rhythm.arrived(now, now.since(self.last_received));
         }
         self.excused = false;
@@ -175,7 +181,7 @@ impl Pulse {
         match &mut self.ping {
             Some(ping) => {
                 ping.repeated = true;
-                if ping.sign == Sign::Idle {
+                if ping.sign.is_regular() {
                     ping.sign = sign;
                 }
             }
@@ -236,7 +242,7 @@ impl Pulse {
                 Some(_) => self.last_sent,
                 None => self.last_sent.min(self.last_received),
             };
-            (since + self.keep_alive, Sign::Idle)
+            (since + self.keep_alive, Sign::KeepAlive)
         });
         let watched = self.ping.is_none() && !reading_paused && !options.detect_within.is_zero();
         let idle = watched.then(|| (self.last_received + self.idle(options), Sign::Idle));
@@ -294,7 +300,7 @@ impl Pulse {
 
     /// How long the answer to a PINGREQ may take.
     fn answer_within(&self, options: &Options, sign: Sign) -> Duration {
-        if options.detect_within.is_zero() {
+        if options.detect_within.is_zero() || sign == Sign::KeepAlive {
             return options.ping_timeout;
         }
         // Three of the longest gaps: in a jitter that makes such gaps, an answer has two ways to go.
