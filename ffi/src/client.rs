@@ -15,8 +15,9 @@ use remqtt_core::{Client, Error, ErrorCode, Pool, Ticket};
 
 use crate::arguments::by_ref;
 use crate::callbacks::{remqtt_done_fn, Callback, REMQTT_STATE_STOPPED};
-use crate::config::{remqtt_config, Callbacks};
+use crate::config::remqtt_config;
 use crate::fork;
+use crate::handlers::Callbacks;
 
 /// A client. Any thread, any number of them at once. Reference-counted: remqtt_client_new gives the first
 /// reference, remqtt_client_ref another one, remqtt_client_free ends one.

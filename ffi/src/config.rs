@@ -1,16 +1,12 @@
-//! The builder: core's `Options` and the functions to call.
+//! The builder: core's `Options`, and what C adds to them.
 
-use std::ffi::{c_char, c_void};
-use std::sync::Arc;
+use std::ffi::c_char;
 
 use remqtt_core::{Error, ErrorCode, Options, Will};
 
 use crate::arguments::{by_mut, c_text, flag, qos, remqtt_bytes, remqtt_str};
 use crate::boundary::{boundary, status};
-use crate::callbacks::{
-    remqtt_drop_fn, remqtt_message_fn, remqtt_recovered_fn, remqtt_state_fn, remqtt_store_fn, Callback,
-};
-use crate::incidents::{remqtt_gap_fn, remqtt_quarantined_fn};
+use crate::handlers::Callbacks;
 use crate::props::{self, remqtt_props};
 use crate::status::remqtt_status;
 
@@ -21,17 +17,6 @@ pub struct remqtt_config {
     pub(crate) callbacks: Callbacks,
     /// Callbacks run in remqtt_client_dispatch instead of on the library's threads.
     pub(crate) poll: bool,
-}
-
-/// The functions of a client; shared with the config and the other clients made from it.
-#[derive(Clone, Default)]
-pub(crate) struct Callbacks {
-    pub(crate) state: Option<Arc<Callback<remqtt_state_fn>>>,
-    pub(crate) message: Option<Arc<Callback<remqtt_message_fn>>>,
-    pub(crate) recovered: Option<Arc<Callback<remqtt_recovered_fn>>>,
-    pub(crate) store: Option<Arc<Callback<remqtt_store_fn>>>,
-    pub(crate) quarantined: Option<Arc<Callback<remqtt_quarantined_fn>>>,
-    pub(crate) gap: Option<Arc<Callback<remqtt_gap_fn>>>,
 }
 
 /// Changes a config.
@@ -412,78 +397,6 @@ pub unsafe extern "C" fn remqtt_config_set_connect_props(
     let set = |config: &mut remqtt_config| {
         // SAFETY: the header's rule for property lists.
         config.options.connect_properties = unsafe { props::copy(props) };
-        Ok(())
-    };
-    // SAFETY: the header's rule for `config`.
-    unsafe { change(config, set) }
-}
-
-/// Sets the function for changes of the connection's state. A later call replaces the function; `drop` (may be NULL) runs when it
-/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
-/// is not taken. On failure `user` is not taken either.
-#[no_mangle]
-pub unsafe extern "C" fn remqtt_config_on_state(
-    config: *mut remqtt_config,
-    function: remqtt_state_fn,
-    user: *mut c_void,
-    drop: remqtt_drop_fn,
-) -> remqtt_status {
-    let set = |config: &mut remqtt_config| {
-        config.callbacks.state = function.map(|_| Arc::new(Callback::new(function, user, drop)));
-        Ok(())
-    };
-    // SAFETY: the header's rule for `config`.
-    unsafe { change(config, set) }
-}
-
-/// Sets the function for messages. Without one they are acknowledged and forgotten. A later call replaces the function; `drop` (may be NULL) runs when it
-/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
-/// is not taken. On failure `user` is not taken either.
-#[no_mangle]
-pub unsafe extern "C" fn remqtt_config_on_message(
-    config: *mut remqtt_config,
-    function: remqtt_message_fn,
-    user: *mut c_void,
-    drop: remqtt_drop_fn,
-) -> remqtt_status {
-    let set = |config: &mut remqtt_config| {
-        config.callbacks.message = function.map(|_| Arc::new(Callback::new(function, user, drop)));
-        Ok(())
-    };
-    // SAFETY: the header's rule for `config`.
-    unsafe { change(config, set) }
-}
-
-/// Sets the function for the end of outages. A later call replaces the function; `drop` (may be NULL) runs when it
-/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
-/// is not taken. On failure `user` is not taken either.
-#[no_mangle]
-pub unsafe extern "C" fn remqtt_config_on_recovered(
-    config: *mut remqtt_config,
-    function: remqtt_recovered_fn,
-    user: *mut c_void,
-    drop: remqtt_drop_fn,
-) -> remqtt_status {
-    let set = |config: &mut remqtt_config| {
-        config.callbacks.recovered = function.map(|_| Arc::new(Callback::new(function, user, drop)));
-        Ok(())
-    };
-    // SAFETY: the header's rule for `config`.
-    unsafe { change(config, set) }
-}
-
-/// Sets the function for troubles of the store. A later call replaces the function; `drop` (may be NULL) runs when it
-/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
-/// is not taken. On failure `user` is not taken either.
-#[no_mangle]
-pub unsafe extern "C" fn remqtt_config_on_store(
-    config: *mut remqtt_config,
-    function: remqtt_store_fn,
-    user: *mut c_void,
-    drop: remqtt_drop_fn,
-) -> remqtt_status {
-    let set = |config: &mut remqtt_config| {
-        config.callbacks.store = function.map(|_| Arc::new(Callback::new(function, user, drop)));
         Ok(())
     };
     // SAFETY: the header's rule for `config`.

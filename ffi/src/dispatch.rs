@@ -13,7 +13,7 @@ use crate::arguments::{invalid, remqtt_bytes, remqtt_str};
 use crate::boundary::{boundary, status};
 use crate::callbacks::*;
 use crate::client::{client, remqtt_client, this_thread};
-use crate::config::Callbacks;
+use crate::handlers::Callbacks;
 use crate::incidents;
 use crate::lifecycle::milliseconds;
 use crate::message;

@@ -1,17 +1,14 @@
 //! What should not happen and is told: messages that end connections, gaps in sequences, an outage in words.
 
 use std::ffi::{c_char, c_void};
-use std::sync::Arc;
 
 use remqtt_core::{Gap, Quarantined};
 
 use crate::arguments::{copy_text, invalid, remqtt_bytes, remqtt_str};
 use crate::boundary::boundary;
-use crate::callbacks::{remqtt_drop_fn, Callback};
 use crate::client::{client, remqtt_client};
-use crate::config::{change, remqtt_config, Callbacks};
+use crate::handlers::Callbacks;
 use crate::operations::remqtt_token;
-use crate::status::remqtt_status;
 
 /// A message that was taken out of the traffic because one connection after the other ended with it (option
 /// "quarantine_after"). One of ours also completes with REMQTT_E_QUARANTINED; one of the server's is acknowledged and
@@ -63,42 +60,6 @@ pub type remqtt_quarantined_fn = Option<
 /// returns.
 pub type remqtt_gap_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, client: *mut remqtt_client, gap: *const remqtt_gap)>;
-
-/// Sets the function for quarantined messages. A later call replaces the function; `drop` (may be NULL) runs when it is
-/// replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user` is not
-/// taken. On failure `user` is not taken either.
-#[no_mangle]
-pub unsafe extern "C" fn remqtt_config_on_quarantined(
-    config: *mut remqtt_config,
-    function: remqtt_quarantined_fn,
-    user: *mut c_void,
-    drop: remqtt_drop_fn,
-) -> remqtt_status {
-    let set = |config: &mut remqtt_config| {
-        config.callbacks.quarantined = function.map(|_| Arc::new(Callback::new(function, user, drop)));
-        Ok(())
-    };
-    // SAFETY: the header's rule for `config`.
-    unsafe { change(config, set) }
-}
-
-/// Sets the function for gaps. A later call replaces the function; `drop` (may be NULL) runs when it is replaced or when
-/// the config and every client made from it are gone. NULL for `function` removes it, and `user` is not taken. On failure
-/// `user` is not taken either.
-#[no_mangle]
-pub unsafe extern "C" fn remqtt_config_on_gap(
-    config: *mut remqtt_config,
-    function: remqtt_gap_fn,
-    user: *mut c_void,
-    drop: remqtt_drop_fn,
-) -> remqtt_status {
-    let set = |config: &mut remqtt_config| {
-        config.callbacks.gap = function.map(|_| Arc::new(Callback::new(function, user, drop)));
-        Ok(())
-    };
-    // SAFETY: the header's rule for `config`.
-    unsafe { change(config, set) }
-}
 
 /// The outage with this index (as for remqtt_client_outage) in one line of words, for a log: copied to `buffer`, cut to
 /// `capacity` with its NUL. Returns the length of the whole text without NUL; 0: NULL, or no such outage.

@@ -16,6 +16,7 @@ pub mod client;
 pub mod config;
 pub mod dispatch;
 pub mod fork;
+pub mod handlers;
 pub mod incidents;
 #[cfg(test)]
 mod layout;

@@ -229,6 +229,15 @@ class Peer:
         self.accepted.append(sock)
         return Connection(sock)
 
+    def greet(self, client: Any, looping: bool = False) -> Connection:
+        """Connects the client, which then loops in the background if it is to, and accepts it."""
+        client.connect("127.0.0.1", self.port)
+        if looping:
+            client.loop_start()
+        connection = self.accept()
+        connection.welcome()
+        return connection
+
     def end(self) -> None:
         self.listener.close()
         for sock in self.accepted:

@@ -12,9 +12,7 @@ from conftest import V2, Broker, Calls, Peer, wait_for
 
 def test_a_program_that_ignores_losses_comes_back(programs: Any, peer: Peer) -> None:
     program = programs(hears_losses=False)
-    program.client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(program.client)
     program.until("on_connect")
     before = program.sock.fileno()
     server.reset()
@@ -49,9 +47,7 @@ def test_a_program_that_ignores_losses_comes_back_from_a_long_outage(
 def test_a_loop_that_ignores_what_it_is_told_comes_back(make: Any, peer: Peer) -> None:
     client = make(V2)
     calls = Calls(client, "on_connect", "on_disconnect")
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     wait_for(lambda: client.loop(0.1) or not calls.empty())
     calls.find("on_connect")
     server.reset()
@@ -70,10 +66,7 @@ def test_a_socket_that_is_closed_without_a_loop_stays_closed_until_a_loop_begins
 ) -> None:
     client = make(V2)
     calls = Calls(client, "on_connect", "on_disconnect")
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     calls.find("on_connect")
     client.loop_stop()
     client.socket().close()
@@ -89,9 +82,7 @@ def test_a_socket_that_is_closed_without_a_loop_stays_closed_until_a_loop_begins
 def test_a_loop_that_goes_on_leaves_the_delays_to_the_core(make: Any, peer: Peer) -> None:
     client = make(V2, options={"reconnect_min_delay": 5, "reconnect_max_delay": 20})
     calls = Calls(client, "on_connect", "on_disconnect")
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     wait_for(lambda: client.loop(0.1) or not calls.empty())
     calls.find("on_connect")
     server.reset()
@@ -178,9 +169,7 @@ def test_a_client_that_was_replaced_does_not_take_the_session_back(programs: Any
 def test_what_is_published_during_an_outage_leaves_after_reconnect(programs: Any, peer: Peer) -> None:
     program = programs()
     client = program.client
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     program.until("on_connect")
     server.reset()
     program.until("on_disconnect")
@@ -215,9 +204,7 @@ def test_a_clean_start_for_the_first_connection_is_over_after_it(
 
 def test_a_socket_that_the_program_closes_is_a_loss(programs: Any, peer: Peer) -> None:
     program = programs()
-    program.client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(program.client)
     program.until("on_connect")
     program.client.socket().close()
     assert server.packet() == b"", "no DISCONNECT: the will is published"
@@ -228,9 +215,7 @@ def test_a_socket_that_the_program_closes_is_a_loss(programs: Any, peer: Peer) -
 def test_with_reconnect_on_failure_false_only_reconnect_brings_it_back(programs: Any, peer: Peer) -> None:
     client = mqtt.Client(V2, "once", reconnect_on_failure=False)
     program = programs(mqtt, client, hears_losses=False)
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     program.until("on_connect")
     server.reset()
     program.until("on_socket_close")

@@ -80,10 +80,7 @@ def test_a_callback_exception_does_not_end_the_callbacks(
             fail()
 
     client.on_message = on_message
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     server.send(b"\x30\x04\x00\x01t1\x30\x04\x00\x01t2")
     wait_for(lambda: reported)
     if whose == "remqtt":
@@ -100,10 +97,7 @@ def test_is_connected_is_true_only_when_it_is(
 ) -> None:
     client = make(reconnect_on_failure=False)
     client.on_message = fail
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     server.send(b"\x30\x04\x00\x01t1")
     wait_for(lambda: reported)
     server.reset()
@@ -176,10 +170,7 @@ def test_reconnect_inside_on_message_returns(whose: str, peer: Peer) -> None:
 
 def test_loop_stop_does_not_wait_for_a_silent_server(make: Any, whose: str, peer: Peer) -> None:
     client = make()
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     client.publish("t", "x", 1)
     assert server.packet()[0] & 0xF0 == 0x30
     stopping = threading.Thread(target=client.loop_stop, daemon=True)
@@ -196,10 +187,7 @@ def test_the_backlog_keeps_to_the_window(make: Any, whose: str, peer: Peer) -> N
     client.max_inflight_messages_set(3)
     for number in range(10):
         client.publish("t", str(number), 1)
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     for _ in range(3 if whose == "remqtt" else 10):
         assert server.packet()[0] & 0xF0 == 0x30
     assert silent(server)
@@ -208,10 +196,7 @@ def test_the_backlog_keeps_to_the_window(make: Any, whose: str, peer: Peer) -> N
 @pytest.mark.parametrize("session_present", [True, False])
 def test_a_lost_session_is_noticed(make: Any, whose: str, peer: Peer, session_present: bool) -> None:
     client = make(client_id="me", clean_session=False)
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     client.publish("t", "x", 2)
     assert server.packet()[0] == 0x34
     server.send(b"\x50\x02\x00\x01")
@@ -244,10 +229,7 @@ def test_a_message_has_its_topic_where_the_server_used_an_alias(make: Any, whose
 
 def test_an_unanswered_subscribe_is_sent_again(make: Any, whose: str, peer: Peer) -> None:
     client = make(client_id="me", clean_session=False)
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     client.subscribe("a", 1)
     assert server.packet()[0] == 0x82
     server.reset()

@@ -128,10 +128,7 @@ def test_a_refusal_calls_on_connect_and_then_on_disconnect(
 def test_a_lost_connection_is_error_7(make: Any, peer: Peer) -> None:
     client = make(V1)
     calls = Calls(client, "on_connect", "on_disconnect")
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     calls.find("on_connect")
     server.reset()
     assert calls.find("on_disconnect") == (mqtt.MQTT_ERR_CONN_LOST,)
@@ -188,9 +185,7 @@ def test_callbacks_may_be_replaced_between_two_messages_of_a_batch(make: Any, pe
         seen.append(("second", message.payload))
 
     client.on_message = first
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     server.send(b"\x30\x04\x00\x01t1\x30\x04\x00\x01t2")
     client.loop_start()
     wait_for(lambda: len(seen) == 2, "two messages")
@@ -290,10 +285,7 @@ def test_what_a_callback_binds_to_its_thread_is_there_in_the_next_one(make: Any,
 def test_with_manual_ack_a_message_is_acknowledged_by_the_call(make: Any, peer: Peer) -> None:
     client = make(V2, manual_ack=True)
     calls = Calls(client, "on_message")
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     server.send(b"\x32\x06\x00\x01t\x00\x07A\x32\x06\x00\x01t\x00\x08B")
     first, second = calls.find("on_message")[0], calls.find("on_message")[0]
     client.ack(second.mid, second.qos)

@@ -50,9 +50,7 @@ def test_qos_0_without_a_connection_is_dropped_and_said_so(make: Any, peer: Peer
 def test_qos_0_is_kept_when_the_option_says_so(make: Any, peer: Peer) -> None:
     client = make(V2, options={"queue_qos0_offline": True})
     assert client.publish("t", "kept").rc == mqtt.MQTT_ERR_SUCCESS
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     server.expect(b"\x30\x07\x00\x01tkept")
 
 

@@ -38,9 +38,7 @@ def test_another_thread_may_end_loop_forever(make: Any, broker: Broker) -> None:
 
 def test_without_reconnect_on_failure_a_loss_ends_loop_forever(make: Any, peer: Peer) -> None:
     client = make(V2, reconnect_on_failure=False)
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     client.on_connect = lambda *arguments: server.reset()
     assert client.loop_forever() == mqtt.MQTT_ERR_CONN_LOST
 
@@ -95,10 +93,7 @@ def test_loop_start_and_loop_stop_say_when_there_is_nothing_to_do(make: Any, bro
 def test_loop_stop_keeps_the_connection_and_loop_start_resumes(make: Any, peer: Peer) -> None:
     client = make(V2)
     calls = Calls(client, "on_message", "on_connect")
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     calls.find("on_connect")
     client.loop_stop()
     server.send(b"\x30\x04\x00\x01tx")
@@ -160,10 +155,7 @@ def test_reconnect_inside_on_disconnect_does_not_deadlock(make: Any, peer: Peer)
     client = make(V2)
     calls = Calls(client, "on_connect")
     client.on_disconnect = lambda client, *rest: client.reconnect()
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     calls.find("on_connect")
     server.reset()
     peer.accept().welcome()

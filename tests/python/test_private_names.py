@@ -98,10 +98,7 @@ def test_sock_close_is_a_loss_and_no_goodbye(make: Any, peer: Peer) -> None:
     client = make(V2)
     calls = Calls(client, "on_connect", "on_disconnect")
     client._sock_close()
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     calls.find("on_connect")
     client._sock_close()
     assert server.packet() == b"", "no DISCONNECT: the will is published"

@@ -16,10 +16,7 @@ V2 = mqtt.CallbackAPIVersion.VERSION2
 def test_an_outage_is_an_object_that_says_everything_in_words(make: Any, peer: Peer) -> None:
     client = make(V2, "kept", clean_session=False)
     calls = Calls(client, "on_connect", "on_recovered", "on_message")
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     server.send(b"\x30\x04\x00\x01tx")
     calls.find("on_message")
     server.reset()
@@ -41,10 +38,7 @@ def test_an_outage_is_an_object_that_says_everything_in_words(make: Any, peer: P
 def test_missing_messages_are_told_before_the_one_that_shows_it(make: Any, peer: Peer) -> None:
     client = make(V2, options={"sequence_in_payload": "true"})
     calls = Calls(client, "on_connect", "on_message", "on_gap")
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     calls.find("on_connect")
     server.send(b"\x30\x04\x00\x01t1\x30\x04\x00\x01t5")
     assert calls.next()[0] == "on_message"

@@ -44,9 +44,7 @@ def test_the_order_of_the_hooks_around_a_connection(programs: Any, library: Any,
 def test_the_order_of_the_hooks_around_a_loss(programs: Any, library: Any, peer: Peer) -> None:
     program = programs(library)
     client = program.client
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     program.until("on_connect")
     server.reset()
     wait_for(lambda: client.socket() is None or program.turn())
@@ -76,9 +74,7 @@ def test_a_refused_connection_ends_with_its_socket(programs: Any, library: Any, 
 @BOTH
 def test_reconnect_raises_what_connect_raises(programs: Any, library: Any, peer: Peer) -> None:
     program = programs(library)
-    program.client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(program.client)
     program.until("on_connect")
     peer.listener.close()
     server.reset()
@@ -112,9 +108,7 @@ def test_reconnect_inside_on_disconnect_opens_one_socket(programs: Any, peer: Pe
 def test_the_socket_is_readable_while_callbacks_are_due_and_not_otherwise(programs: Any, peer: Peer) -> None:
     program = programs()
     client = program.client
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     program.until("on_connect")
     wait_for(lambda: not select.select([program.sock], [], [], 0)[0] or program.turn())
     server.send(b"\x30\x04\x00\x01tx" * 500)
@@ -157,9 +151,7 @@ def test_a_callback_that_drives_the_loop_gets_the_events_in_order(programs: Any,
             client.loop_read()
 
     program.client.on_message = on_message
-    program.client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(program.client)
     server.send(b"".join(b"\x30\x04\x00\x01t" + bytes([number]) for number in range(100)))
     wait_for(lambda: program.turn() or len(payloads) == 100)
     assert payloads == [bytes([number]) for number in range(100)]
@@ -203,10 +195,7 @@ def test_options_reach_the_real_socket(programs: Any, peer: Peer) -> None:
 def test_with_loop_start_the_hooks_run_in_the_background(make: Any, peer: Peer) -> None:
     client = make(V2)
     calls = Calls(client, *HOOKS, "on_connect", "on_disconnect")
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     assert [calls.next()[0] for _ in range(2)] == ["on_socket_open", "on_connect"]
     assert client.socket().fileno() >= 0
     server.reset()
@@ -223,9 +212,7 @@ def test_with_loop_start_the_hooks_run_in_the_background(make: Any, peer: Peer) 
 def test_a_loop_that_starts_during_an_outage_brings_the_client_back(programs: Any, peer: Peer) -> None:
     program = programs()
     client = program.client
-    client.connect("127.0.0.1", peer.port)
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client)
     program.until("on_connect")
     server.reset()
     program.until("on_disconnect")

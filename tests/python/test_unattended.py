@@ -13,10 +13,7 @@ from conftest import PATIENCE, V2, Calls, Connection, Peer, wait_for
 
 
 def connected(client: mqtt.Client, peer: Peer, calls: Calls) -> Connection:
-    client.connect("127.0.0.1", peer.port)
-    client.loop_start()
-    server = peer.accept()
-    server.welcome()
+    server = peer.greet(client, looping=True)
     calls.find("on_connect")
     return server
 
