@@ -51,10 +51,8 @@ def test_what_was_stored_is_published_by_the_next_process_once(broker: Broker, t
 
 
 def test_options_that_count_at_birth_may_be_given_as_such(tmp_path: Path) -> None:
-    kept = {"store": str(tmp_path / "session"), "client_id": "by option"}
-    client = mqtt.Client(
-        V2, clean_session=False, options={**kept, "acknowledge": "stored", "resume_after": ""}
-    )
+    options = {"store": str(tmp_path / "session"), "client_id": "by option", "acknowledge": "stored"}
+    client = mqtt.Client(V2, "by argument", clean_session=False, options={**options, "resume_after": ""})
     assert client._core.option("client_id") == "by option" and client._client_id == b"by option"
     assert (tmp_path / "session").exists() and client._core.option("acknowledge") == "stored"
 
