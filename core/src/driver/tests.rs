@@ -51,6 +51,17 @@ async fn the_store_is_closed_off_the_io_thread_and_before_the_end_is_told() {
 }
 
 #[tokio::test]
+async fn hanging_up_a_way_that_has_ended_leaves_the_link_alone() {
+    let shared = Arc::new(Shared::new(Arc::default(), Presence::open().unwrap().0));
+    let mut driver = Driver::new(shared, Engine::new(Options::default(), 0, now()));
+    driver.link = Link::Dialling(Way::new(1, std::future::pending()));
+    driver.hang_up(now(), 2, &mut Scratch::default());
+    assert!(matches!(driver.link, Link::Dialling(_)));
+    driver.hang_up(now(), 1, &mut Scratch::default());
+    assert!(matches!(driver.link, Link::Down));
+}
+
+#[tokio::test]
 async fn a_panic_ends_the_client_and_completes_what_is_open() {
     let shared = Arc::new(Shared::new(Arc::default(), Presence::open().unwrap().0));
     let mut driver = Driver::new(shared.clone(), Engine::new(Options::default(), 0, now()));
