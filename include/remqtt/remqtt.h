@@ -427,7 +427,8 @@ typedef struct {
      */
     remqtt_status cause;
     /**
-     * The server that was tried, in the order of remqtt_config_add_server, from 0.
+     * The server that was tried, in the order of remqtt_config_add_server, from 0; their number: one that another
+     * server named.
      */
     uint32_t server;
 } remqtt_failure;
@@ -508,8 +509,9 @@ typedef void (*remqtt_recovered_fn)(void *user, remqtt_client *client, const rem
 /**
  * Called when the store of the session (option "store") has a trouble: REMQTT_E_STORE_FAILED: it cannot be written;
  * publishes of QoS 1 and 2 are refused and nothing that rests on it is sent, until `cause` is REMQTT_OK: it can be
- * written again. REMQTT_E_STORE_DAMAGED: something in it could not be read when the client was made. `text` says what,
- * and lives until the function returns.
+ * written again. REMQTT_E_STORE_DAMAGED: something in it could not be read when the client was made, or when it was
+ * opened anew after an error. Any other: a publish that was complete because it was durable (REMQTT_LEVEL_FSYNCED) is
+ * given up, and why. `text` says what, and lives until the function returns.
  */
 typedef void (*remqtt_store_fn)(void *user, remqtt_client *client, remqtt_status cause, remqtt_str text);
 
@@ -1007,7 +1009,8 @@ typedef struct {
 #define REMQTT_E_REJECTED -43
 
 /**
- * The publish stood at the end of three connections in a row and was taken out, so that the others can pass.
+ * The publish stood at the end of as many connections in a row as the option "quarantine_after" says, and was taken
+ * out, so that the others can pass.
  */
 #define REMQTT_E_QUARANTINED -44
 
@@ -1491,10 +1494,12 @@ remqtt_status remqtt_config_add_ws_header(remqtt_config *config,
                                           remqtt_str value);
 
 /**
- * Makes a client and stores the first reference to it in `out` (NULL on failure). Does no input or output; the
- * client connects after remqtt_client_start.
+ * Makes a client and stores the first reference to it in `out` (NULL on failure). Sends nothing: the client connects
+ * after remqtt_client_start. Opens the store (option "store") and reads all of it; while another client has it, this
+ * waits up to a second for it.
  * REMQTT_E_INVALID_OPTION, REMQTT_E_INVALID_TOPIC: what is wrong with the config. REMQTT_E_RESOURCE: no thread or
- * descriptor to be had. Any thread.
+ * descriptor to be had. REMQTT_E_STORE_LOCKED: another client uses the store. REMQTT_E_STORE_FAILED: the system refuses
+ * the file. Any thread.
  */
 remqtt_status remqtt_client_new(const remqtt_config *config,
                                 remqtt_client **out);
@@ -1631,7 +1636,7 @@ remqtt_status remqtt_client_flush(remqtt_client *c, uint32_t timeout_ms);
 /**
  * Waits up to `timeout_ms` until everything accepted so far is durable in the store (option "store"): from then on it
  * survives kill -9 and a power cut. Without a store there is nothing to wait for.
- * REMQTT_E_TIMEOUT: the disk goes on. REMQTT_E_DEADLOCK: called in a callback of this client.
+ * REMQTT_E_TIMEOUT: the disk goes on. REMQTT_E_DEADLOCK: called in a callback of this client. REMQTT_E_CLOSED.
  */
 remqtt_status remqtt_client_sync(remqtt_client *c,
                                  uint32_t timeout_ms);

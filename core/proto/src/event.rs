@@ -149,9 +149,9 @@ pub enum Event {
     /// Messages of a topic never came: those before the message that follows this event.
     Gap(Box<Gap>),
     /// The store of the session: what is wrong with it (`StoreFailed`: it cannot be written, and publishes of QoS 1
-    /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was created; any other: a
-    /// publish that was complete because it was durable will not be delivered, and why), or `None` when it can be
-    /// written again.
+    /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was made, or when
+    /// it was opened anew after an error; any other: a publish that was complete because it was durable will not be
+    /// delivered, and why), or `None` when it can be written again.
     Store(Option<Error>),
     /// The client was closed; nothing follows.
     Closed,

@@ -116,6 +116,15 @@ impl Driver {
             self.probe = None;
             return;
         }
+        let is_link = match &self.link {
+            // What was left to say to it must not be said to the next one.
+            Link::Down => true,
+            Link::Dialling(way) => way.attempt == attempt,
+            Link::Up(link, _) => *link == attempt,
+        };
+        if !is_link {
+            return; // a way beside the link that has ended by itself
+        }
         let mut rest = std::mem::take(&mut self.unsent);
         self.engine.poll_transmit(now, &mut scratch.transmit);
         rest.unsplit(scratch.transmit.split());

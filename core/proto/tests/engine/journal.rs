@@ -281,6 +281,20 @@ fn a_disk_that_cannot_be_written_refuses_what_is_new_and_loses_nothing() {
 }
 
 #[test]
+fn rows_that_are_lost_while_the_disk_refuses_are_told_too() {
+    let mut bench = stored();
+    bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
+    for code in [ErrorCode::StoreFailed, ErrorCode::StoreFailed, ErrorCode::StoreDamaged] {
+        bench.give(Input::PersistFailed(Error::new(code, "trouble")));
+    }
+    bench.persist_all();
+    let told = |event: &Event| if let Event::Store(trouble) = event { Some(trouble.clone()) } else { None };
+    let told: Vec<_> =
+        bench.events.iter().filter_map(told).map(|error| error.map(|error| error.code)).collect();
+    assert_eq!(told, [Some(ErrorCode::StoreFailed), Some(ErrorCode::StoreDamaged), None]);
+}
+
+#[test]
 fn a_message_expires_at_the_same_moment_in_the_next_process() {
     let mut bench = Bench::stored(options_5());
     let mut publish = message(QoS::AtLeastOnce);
