@@ -85,7 +85,7 @@ pub(crate) struct Driver {
     unsent: BytesMut,
     /// Bytes were written that a layer above the socket may still hold.
     unflushed: bool,
-    /// As the engine knows it.
+    /// As the engine knows it: of this link, and ends with it.
     reading_paused: bool,
     /// The last write failed; the reason follows with the last bytes that the other side sent.
     write_failed: bool,
@@ -289,8 +289,8 @@ impl Driver {
         while let Some(output) = self.engine.poll_output() {
             busy = true;
             match output {
-                Output::Dial(attempt, server) => self.dial(now, attempt, server),
-                Output::Probe(attempt, server) => self.begin_probe(now, attempt, server),
+                Output::Dial(attempt, _) => self.dial(now, attempt),
+                Output::Probe(attempt, _) => self.begin_probe(now, attempt),
                 Output::Proceed(attempt) => self.proceed(attempt),
                 Output::TryAgain(attempt) => self.try_again(attempt),
                 Output::Inspect(attempt) => self.inspect(now, attempt),

@@ -130,8 +130,8 @@ pub struct remqtt_state_event {
     pub was_connected: u8,
     /// Zero.
     pub reserved: [u8; 2],
-    /// CONNECTING: number of the attempt since the last stable connection, from 1. STOPPED, WAITING: failed
-    /// attempts in a row.
+    /// CONNECTING: number of the attempt since the client was started or last connected, from 1. STOPPED, WAITING:
+    /// failed attempts in a row.
     pub attempt: u32,
     /// WAITING: milliseconds until the next attempt.
     pub next_delay_ms: u32,

@@ -361,8 +361,8 @@ typedef struct {
      */
     uint8_t reserved[2];
     /**
-     * CONNECTING: number of the attempt since the last stable connection, from 1. STOPPED, WAITING: failed
-     * attempts in a row.
+     * CONNECTING: number of the attempt since the client was started or last connected, from 1. STOPPED, WAITING:
+     * failed attempts in a row.
      */
     uint32_t attempt;
     /**

@@ -129,8 +129,8 @@ pub enum Outcome {
 /// An event of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// An attempt begins: its number since the last stable connection, from 1, and the index of the endpoint; one past
-    /// the last is a server that another one sent us to.
+    /// An attempt begins: its number since the client was started or last connected, from 1, and the index of the
+    /// endpoint; one past the last is a server that another one sent us to.
     Connecting(u32, usize),
     /// A connection was accepted.
     Connected(Box<Connected>),
