@@ -58,7 +58,7 @@ mod linux {
     /// Links, IPv4 addresses and routes, IPv6 addresses and routes: the RTMGRP_ constants of rtnetlink(7).
     const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
     /// A change comes as several messages: those of so long are one.
-    const CHANGE: Duration = Duration::from_millis(20);
+    const CHANGE: Duration = Duration::from_millis(10);
     /// How far away the timer is set that only ever is cancelled, in seconds.
     const NEVER: i64 = 10 * 365 * 86_400;
 

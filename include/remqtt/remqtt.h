@@ -1267,6 +1267,11 @@ void remqtt_config_free(remqtt_config *config);
  *   follow_references: boolean; default true
  *     Go to another server when this one says so (MQTT 5 reason codes 0x9C and 0x9D with a server
  *     reference), over the same transport. Default on.
+ *   race_servers: boolean; default false
+ *     While nobody answers at one server, the next ones of the list are tried beside it, a quarter of
+ *     a second apart at first, and the one whose TCP answers first is taken. Default false: they are
+ *     tried one after the other, so that the first of the list is used as long as it can be. Each
+ *     server has sessions of its own: one that does not know the session counts as one that lost it.
  *   quarantine_after: integer, 0 to 65535; default 3
  *     A message that stands at the end of so many connections in a row is taken out of the traffic,
  *     with an event, so that the others can pass. 0: never. Default 3: two may be chance.

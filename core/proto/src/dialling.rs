@@ -27,9 +27,11 @@ use crate::wire::{self, Properties};
 const SPACINGS: [(Duration, Duration); 3] = [
     (Duration::from_secs(10), Duration::from_millis(250)),
     (Duration::from_secs(30), Duration::from_millis(500)),
-    (Duration::from_secs(120), Duration::from_secs(1)),
+    (Duration::from_secs(45), Duration::from_secs(1)),
 ];
-const WIDEST: Duration = Duration::from_secs(5);
+/// All clients of a server find the way open at once when a long silence ends, and arrive within one spacing: in a
+/// minute's silence no second may see more than a fifth of them.
+const WIDEST: Duration = Duration::from_secs(6);
 /// The pause between an attempt that nobody answered and the next one, where that would be due at once.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long the first CONNECT of an outage (or the handshake before it) may stay unanswered before another way is
@@ -148,12 +150,16 @@ impl Engine {
         if let Some(mut way) = self.dialling.probe.take_if(|way| way.attempt == attempt) {
             self.dialling.answered(now, &mut way);
             self.dialling.probe = Some(way);
-            if self.link.as_ref().is_some_and(|link| !link.is_live()) {
-                self.dialling.unanswered += 1;
-                self.lose_silent(now, Error::new(ErrorCode::ConnectTimeout, "no CONNACK; tried anew"));
-            }
+            let Some(link) = self.link.as_ref().filter(|link| !link.is_live()) else { return };
+            let greeted = link.way.answered.is_some();
+            self.dialling.unanswered += u32::from(greeted);
+            let why = if greeted { "no CONNACK; tried anew" } else { "another server answered first" };
+            self.lose_silent(now, Error::new(ErrorCode::ConnectTimeout, why));
         } else if let Some(link) = self.link.as_mut().filter(|link| link.attempt == attempt) {
             self.dialling.answered(now, &mut link.way);
+            if !link.is_live() && !link.way.overtaken {
+                self.drop_probe(); // of a server that came second
+            }
         }
     }
 
@@ -199,11 +205,15 @@ impl Engine {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let spacing = self.dialling.spacing(now, &self.options);
         let link = self.link.as_mut().map(|link| &mut link.way);
+        let mut tried = false;
         for way in [link, self.dialling.probe.as_mut()].into_iter().flatten() {
             if due(way.next) {
-                (way.next, way.alone) = (Some(now + spacing), false);
+                (way.next, way.alone, tried) = (Some(now + spacing), false, true);
                 self.outputs.push_back(Output::TryAgain(way.attempt));
             }
+        }
+        if tried && self.options.race_servers {
+            self.race(now, spacing);
         }
         if due(self.overtaken_at()) {
             let Some(link) = &mut self.link else { return };
@@ -219,6 +229,22 @@ impl Engine {
             link.pulse.looking();
             self.outputs.push_back(Output::Inspect(link.attempt));
         }
+    }
+
+    /// Nobody has answered at this server: tries the next one beside it. Of more than two each has a while, which grows
+    /// with every round of the list: a server may be far away.
+    fn race(&mut self, now: Instant, spacing: Duration) {
+        let servers = self.options.servers.len();
+        let Some(link) = self.link.as_ref().filter(|link| link.phase == LinkPhase::Dialling) else { return };
+        if servers < 2 || link.way.answered.is_some() || !link.way.server.listed {
+            return;
+        }
+        let full = self.dialling.probe.as_ref().is_some_and(|probe| probe.answered.is_none());
+        let patience = 2 * spacing * self.reconnect.round(servers);
+        if full && servers > 2 && now.since(link.way.begun) >= patience {
+            self.lose_silent(now, Error::new(ErrorCode::ConnectTimeout, "no answer; other servers are tried"));
+        }
+        self.probe(now);
     }
 
     /// When the link becomes suspect.
@@ -292,13 +318,15 @@ impl Engine {
     }
 
     /// When the next attempt begins, where that is not for `reconnect.rs` to say: at once after a silence, which took its
-    /// time, or if there is a second way and the loss says nothing against it; and at the next try's time after an
-    /// attempt that nobody answered.
+    /// time, or if there is a second way and the loss says nothing against it (it may lead to another server); and at
+    /// the next try's time after an attempt that nobody answered.
     pub(crate) fn next_attempt(&self, now: Instant, link: &Link, cause: ErrorCode) -> Option<Instant> {
         use ErrorCode::{ConnectTimeout, ConnectionLost, KeepAliveTimeout};
         let silence = cause == KeepAliveTimeout && !self.options.detect_within.is_zero();
-        let second = self.dialling.probe.is_some();
-        if silence || (second && matches!(cause, ConnectTimeout | ConnectionLost | KeepAliveTimeout)) {
+        let second = self.dialling.probe.as_ref();
+        let other = second.is_some_and(|way| !link.is_live() && way.server.url != link.way.server.url);
+        let innocent = matches!(cause, ConnectTimeout | ConnectionLost | KeepAliveTimeout);
+        if silence || other || (second.is_some() && innocent) {
             return Some(now);
         }
         let silent = link.phase == LinkPhase::Dialling && cause == ConnectTimeout;

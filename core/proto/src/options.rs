@@ -238,6 +238,11 @@ options! {
     /// Go to another server when this one says so (MQTT 5 reason codes 0x9C and 0x9D with a server reference), over the
     /// same transport. Default on.
     follow_references: bool = true, NO_RANGE;
+    /// While nobody answers at one server, the next ones of the list are tried beside it, a quarter of a second apart at
+    /// first, and the one whose TCP answers first is taken. Default false: they are tried one after the other, so that
+    /// the first of the list is used as long as it can be. Each server has sessions of its own: one that does not know
+    /// the session counts as one that lost it.
+    race_servers: bool = false, NO_RANGE;
     /// A message that stands at the end of so many connections in a row is taken out of the traffic, with an event, so
     /// that the others can pass. 0: never. Default 3: two may be chance.
     quarantine_after: u16 = 3, Some((0, 65_535));

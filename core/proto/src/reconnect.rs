@@ -33,7 +33,7 @@ const FLOOR: Duration = Duration::from_millis(10);
 const OVERLOAD: Duration = Duration::from_secs(1);
 
 /// After a change of the network the next attempt comes within this: at once, and not with every other machine.
-const WAKE: Duration = Duration::from_millis(100);
+const WAKE: Duration = Duration::from_millis(20);
 /// News of the network that comes sooner after the last is the same news: a new link tells of itself several times.
 const SAME_NEWS: Duration = Duration::from_secs(1);
 
@@ -162,6 +162,11 @@ impl Reconnect {
         self.began = now;
         self.attempts += 1;
         (self.attempts, self.next_endpoint(false, endpoints))
+    }
+
+    /// How often the attempts since the last connection have come to the beginning of the list.
+    pub(crate) fn round(&self, endpoints: usize) -> u32 {
+        1 + self.attempts.saturating_sub(1) / endpoints.clamp(1, 1 << 16) as u32
     }
 
     /// The endpoint of the next attempt. `fails`: the one that is tried now comes to nothing.

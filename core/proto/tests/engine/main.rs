@@ -11,6 +11,7 @@ mod levels;
 mod links;
 mod liveness;
 mod poison;
+mod racing;
 mod random;
 mod requests;
 mod server;
