@@ -102,7 +102,9 @@ def hunt(bug: Bug, tree: Path, target: Path, cargo: str) -> str | None:
         "REMQTT_RUNS": str(STORIES),
         "REMQTT_SEED": "1",
     }
-    command = [cargo, "test", "-q", "-p", "remqtt-tests", "--test", "random"]
+    # Random stories only: a kept one fails without a seed.
+    test = ["--test", "random", "random_operations_break_no_invariant"]
+    command = [cargo, "test", "-q", "-p", "remqtt-tests", *test]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     found = re.search(r"REMQTT_SEED=(\d+) REMQTT_RUNS=1: (.*)", done.stdout + done.stderr)
     if done.returncode != 0 and found is None:
