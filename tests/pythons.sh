@@ -18,7 +18,7 @@ interpreter() {
     done
 }
 
-failed=0
+failed=0 ran=0
 for version in 3.9 3.10 3.11 3.12 3.13; do
     python=$(interpreter $version)
     [ -n "$python" ] || { echo "python $version: not on this machine"; continue; }
@@ -27,6 +27,8 @@ for version in 3.9 3.10 3.11 3.12 3.13; do
     grep -vE '^(maturin|ruff|mypy)' tests/requirements.txt >"$work/requirements.txt"
     "$venv/bin/pip" install -q --disable-pip-version-check -r "$work/requirements.txt" "$wheel" || exit 1
     "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/python >"$work/$version.log" 2>&1 || failed=1
+    ran=1
     echo "python $("$python" -c 'import platform; print(platform.python_version())'): $(tail -1 "$work/$version.log")"
 done
+[ $ran = 1 ] || { echo "no CPython from 3.9 to 3.13 on this machine"; exit 1; }
 exit $failed

@@ -20,7 +20,7 @@ use crate::netwatch;
 use crate::pool::Pool;
 use crate::runtime::{now, Presence};
 use crate::shared::{Load, Shared};
-use crate::store;
+use crate::store::{self, SessionStore};
 use crate::transport::{self, Dialler, Endpoint};
 
 /// The driver answers far sooner; only one that is gone does not.
@@ -41,15 +41,14 @@ impl Client {
         if options.store.is_empty() {
             return Client::drive(Engine::new(options, seed, now()), |driver| driver);
         }
-        let (opened, recovery) = reopen(&options)?;
+        let (store, damage, recovery) = reopen(&options)?;
         let tickets: Vec<Ticket> = recovery.pending().map(|(ticket, ..)| ticket).collect();
         let last_ticket = recovery.last_ticket();
         let engine = Engine::recover(options, recovery, seed, now(), unix_ms());
-        let client = Client::drive(engine, |driver| {
+        Client::drive(engine, |driver| {
             driver.shared().pending(&tickets, last_ticket);
-            driver.with_store(opened.store, opened.damage)
-        })?;
-        Ok(client)
+            driver.with_store(store, damage)
+        })
     }
 
     fn drive(engine: Engine, complete: impl FnOnce(Driver) -> Driver) -> Result<Client, Error> {
@@ -365,21 +364,20 @@ fn deadline(timeout: Duration) -> Option<Moment> {
     Moment::now().checked_add(timeout)
 }
 
-/// Opens the store and reads what it holds.
-fn reopen(options: &Options) -> Result<(store::Opened, Recovery), Error> {
+/// Opens the store and reads what it holds; and what was wrong with it.
+fn reopen(options: &Options) -> Result<(Box<dyn SessionStore>, Option<Error>, Recovery), Error> {
     let mut recovery = Recovery::default();
-    let mut opened = store::open(Path::new(&*options.store), &mut |key, value| recovery.row(key, value))?;
+    let opened = store::open(Path::new(&*options.store), &mut |key, value| recovery.row(key, value))?;
     recovery.complete();
     let (stored, wanted) = (recovery.client_id(), &options.client_id);
     if !stored.is_empty() && !wanted.is_empty() && stored != wanted {
         let why = format!("store: {:?} holds the session of client identifier {stored:?}", &*options.store);
         return Err(Error::new(ErrorCode::InvalidOption, why));
     }
-    if let Some(damage) = recovery.damage() {
-        let before = opened.damage.take().map_or(String::new(), |error| format!("{}; ", error.detail));
-        opened.damage = Some(Error::new(ErrorCode::StoreDamaged, before + &damage));
-    }
-    Ok((opened, recovery))
+    let of_file = opened.damage.map(|damage| format!("{}: {damage}", &*options.store));
+    let words: Vec<String> = of_file.into_iter().chain(recovery.damage()).collect();
+    let damage = (!words.is_empty()).then(|| Error::new(ErrorCode::StoreDamaged, words.join("; ")));
+    Ok((opened.store, damage, recovery))
 }
 
 fn unix_ms() -> i64 {

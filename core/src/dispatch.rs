@@ -288,8 +288,20 @@ impl<'a> Batch<'a> {
         self.len() == 0
     }
 
-    /// Gives the rest back: the events that were not taken stay at the head of the queue. Dropping does the same.
-    pub fn put_back(self) {}
+    /// Gives the rest back: the events that were not taken stay at the head of the queue. What is in hand stays there,
+    /// and a turn goes on, until the batch is asked for the next event or dropped.
+    pub fn put_back(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
+        let mut waiting = self.shared.inbox.waiting.lock();
+        let was_empty = waiting.events.is_empty();
+        self.events.append(&mut waiting.events);
+        waiting.events = std::mem::take(&mut self.events);
+        if was_empty {
+            waiting.signal();
+        }
+    }
 
     /// The same batch, on its own feet: it may outlive the call that gave it, and go to another thread. Of a batch that
     /// a handler was given, the turn of the client goes along: it ends when the result is dropped. Python needs this,
@@ -362,19 +374,11 @@ impl<'a> Batch<'a> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.finish();
-        let shared = &self.shared;
         if self.held_back {
-            shared.finished(None, true);
+            self.shared.finished(None, true);
         }
-        if !self.events.is_empty() {
-            let mut waiting = shared.inbox.waiting.lock();
-            let was_empty = waiting.events.is_empty();
-            self.events.append(&mut waiting.events);
-            waiting.events = std::mem::take(&mut self.events);
-            if was_empty {
-                waiting.signal();
-            }
-        }
+        self.put_back();
+        let shared = &self.shared;
         if self.turn {
             shared.inbox.end_turn(shared, self.progress);
         }

@@ -8,6 +8,8 @@
 //! the socket did not take stays with its client.
 
 mod dialling;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -15,7 +17,7 @@ use std::future::Future;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -25,11 +27,11 @@ use remqtt_proto::{
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::disk::Disk;
 use crate::runtime::{asleep, now};
 use crate::shared::{Report, Shared};
 use crate::store::SessionStore;
 use crate::transport::{Garage, Stream, Way};
+use crate::writer::Writer;
 
 /// Rounds before the task yields to others.
 const ROUNDS: usize = 8;
@@ -70,7 +72,7 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     engine: Engine,
     /// `None`: the session lives in memory.
-    disk: Option<Disk>,
+    writer: Option<Writer>,
     /// What was wrong with the store when it was opened; the first thing to be told.
     damage: Option<Error>,
     link: Link,
@@ -83,7 +85,7 @@ pub(crate) struct Driver {
     unsent: BytesMut,
     /// Bytes were written that a layer above the socket may still hold.
     unflushed: bool,
-    /// As the engine knows it.
+    /// As the engine knows it: of this link, and ends with it.
     reading_paused: bool,
     /// The last write failed; the reason follows with the last bytes that the other side sent.
     write_failed: bool,
@@ -106,7 +108,7 @@ impl Driver {
         Driver {
             shared,
             engine,
-            disk: None,
+            writer: None,
             damage: None,
             link: Link::Down,
             probe: None,
@@ -131,7 +133,7 @@ impl Driver {
 
     /// Keeps the session of the engine in this store. `damage` is what was found when it was opened.
     pub(crate) fn with_store(mut self, store: Box<dyn SessionStore>, damage: Option<Error>) -> Driver {
-        (self.disk, self.damage) = (Some(Disk::new(store)), damage);
+        (self.writer, self.damage) = (Some(Writer::new(store)), damage);
         self
     }
 
@@ -233,20 +235,16 @@ impl Driver {
 
     /// Lets the disk work, and tells the engine how far it has come.
     fn persist(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Some(news) = self.disk.as_mut().and_then(|disk| disk.poll(cx)) else { return false };
+        let Some(news) = self.writer.as_mut().and_then(|writer| writer.poll(cx)) else { return false };
         self.engine.handle(now, news);
         true
     }
 
-    /// The client is closed. The last changes are written first: whoever hears of the end may open the store.
+    /// The client is closed, and its store before that is told: whoever hears of the end may open it.
     fn end(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
-        if let Some(disk) = &mut self.disk {
-            while disk.poll(cx).is_some() {}
-            if !disk.is_idle() && !disk.is_refusing() {
-                return Poll::Pending;
-            }
+        if let Some(writer) = &mut self.writer {
+            ready!(writer.poll_close(cx));
         }
-        self.disk = None;
         scratch.events.push_back(Event::Closed);
         self.publish(scratch);
         Poll::Ready(())
@@ -291,15 +289,15 @@ impl Driver {
         while let Some(output) = self.engine.poll_output() {
             busy = true;
             match output {
-                Output::Dial(attempt, server) => self.dial(now, attempt, server),
-                Output::Probe(attempt, server) => self.begin_probe(now, attempt, server),
+                Output::Dial(attempt, _) => self.dial(now, attempt),
+                Output::Probe(attempt, _) => self.begin_probe(now, attempt),
                 Output::Proceed(attempt) => self.proceed(attempt),
                 Output::TryAgain(attempt) => self.try_again(attempt),
                 Output::Inspect(attempt) => self.inspect(now, attempt),
                 Output::Hangup(attempt) => self.hang_up(now, attempt, scratch),
                 Output::Persist(lsn, change) => {
-                    if let Some(disk) = &mut self.disk {
-                        disk.add(lsn, change);
+                    if let Some(writer) = &mut self.writer {
+                        writer.add(lsn, change);
                     }
                 }
                 Output::Event(event) => self.note(event, scratch),
@@ -435,37 +433,10 @@ impl Future for Driver {
                 (self.link, self.probe) = (Link::Down, None);
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                // The store closes a moment later, with this future or the commit that is under way. Opening waits.
                 self.shared.fail(&Error::new(ErrorCode::Panic, text));
                 Poll::Ready(())
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use remqtt_proto::{Options, Properties, Publish, QoS};
-
-    use super::*;
-    use crate::client::Client;
-    use crate::runtime::Presence;
-
-    #[tokio::test]
-    async fn a_panic_ends_the_client_and_completes_what_is_open() {
-        let shared = Arc::new(Shared::new(Arc::default(), Presence::open().unwrap().0));
-        let mut driver = Driver::new(shared.clone(), Engine::new(Options::default(), 0, now()));
-        let client = Client { shared };
-        let (topic, payload, properties) = ("t".into(), Default::default(), Properties::new());
-        let publish = Publish { topic, payload, qos: QoS::AtLeastOnce, retain: false, properties };
-        let ticket = client.publish(publish.clone()).unwrap();
-        driver.link = Link::Dialling(Way::new(1, async { panic!("this panic belongs to the test") }));
-        driver.await;
-        let error = client.wait(ticket, Duration::ZERO).unwrap_err();
-        assert_eq!((error.code, &*error.detail), (ErrorCode::Panic, "this panic belongs to the test"));
-        assert_eq!(client.state(), State::Closed);
-        assert_eq!(client.publish(publish).unwrap_err().code, ErrorCode::Closed);
-        let mut batch = client.pull(Duration::ZERO);
-        assert!(matches!(batch.next(), Some(Event::Completed(done, Outcome::Failed(..))) if done == ticket));
-        assert_eq!(batch.next(), Some(Event::Closed));
     }
 }

@@ -2,7 +2,6 @@
 
 mod budget;
 mod client;
-mod disk;
 mod dispatch;
 mod driver;
 mod ledger;
@@ -12,6 +11,7 @@ mod runtime;
 mod shared;
 pub mod store;
 mod transport;
+mod writer;
 
 pub use client::Client;
 pub use dispatch::{Batch, Handler, Turn};

@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant as Moment};
 
 use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::time::TimeSpec;
 use nix::time::{clock_gettime, ClockId};
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -64,14 +65,17 @@ pub fn generation() -> usize {
 /// Now, on the clock of the engine's [`Instant`]s: it also runs while the machine sleeps.
 pub fn now() -> Instant {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
-    time.map_or(Instant(0), |time| Instant(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64))
+    time.map_or(Instant(0), instant)
+}
+
+fn instant(time: TimeSpec) -> Instant {
+    Instant(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }
 
 /// How long the machine has slept in all, or a constant where the system does not tell. It grows while no timer runs.
 pub(crate) fn asleep() -> Duration {
     let Ok(running) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return Duration::ZERO };
-    let running = Instant(running.tv_sec() as u64 * 1_000_000_000 + running.tv_nsec() as u64);
-    now().since(running)
+    now().since(instant(running))
 }
 
 /// Ends the library's threads if every client is closed, and waits for them up to `timeout`. For programs that must

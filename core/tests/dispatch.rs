@@ -190,7 +190,7 @@ fn events_that_are_put_back_come_again_first() {
     let client = Client::new(peer.options()).unwrap();
     client.close();
     client.wait_state(State::Closed, PATIENCE).unwrap();
-    let batch = client.pull(PATIENCE);
+    let mut batch = client.pull(PATIENCE);
     assert_eq!(batch.len(), 1);
     batch.put_back();
     assert_eq!(client.pull(PATIENCE).next(), Some(Event::Closed));
@@ -372,9 +372,10 @@ fn a_client_that_is_behind_comes_back_after_an_outage() {
     // When this is complete, the message was read before it, and reading has stopped.
     let first = client.publish(publish("t", QoS::AtLeastOnce, b"1")).unwrap();
     server.expect(&publish_bytes(2, "t", Some(1), b"1"));
-    let pulled = client.pull(PATIENCE);
+    let mut pulled = client.pull(PATIENCE);
     assert!(!pulled.is_empty());
     pulled.put_back();
+    drop(pulled);
     server.reset();
     client.publish(publish("t", QoS::AtLeastOnce, b"2")).unwrap();
     let mut server = peer.welcome(true);

@@ -166,8 +166,9 @@ fn a_second_process_is_told_which_process_has_the_store_until_that_dies() {
 
 /// A small file system of its own, where this process may mount one.
 struct SmallDisk {
-    scratch: Scratch,
     path: PathBuf,
+    /// Goes away after the disk was unmounted.
+    _scratch: Scratch,
 }
 
 impl SmallDisk {
@@ -178,7 +179,7 @@ impl SmallDisk {
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "remqtt-test"]).arg(&path).output();
         match mount {
-            Ok(output) if output.status.success() => Some(SmallDisk { scratch, path }),
+            Ok(output) if output.status.success() => Some(SmallDisk { path, _scratch: scratch }),
             output => {
                 println!("skipped: no tmpfs can be mounted here: {output:?}");
                 None
@@ -200,7 +201,6 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.path).output();
-        let _ = &self.scratch;
     }
 }
 
@@ -238,9 +238,14 @@ fn rows_can_be_removed_while_the_disk_is_full() {
     let Some(disk) = SmallDisk::mount("drain") else { return };
     let mut store = open(&disk.store(), &mut |_, _| {}).unwrap().store;
     let accepted = (0..).take_while(|number| store.commit(&[large(*number)]).is_ok()).count() as u64;
+    assert!(accepted > 0);
     for number in 0..accepted {
         store.commit(&[Change { key: number.to_be_bytes().to_vec().into(), value: None }]).unwrap();
     }
+    drop(store);
+    let mut rows = 0;
+    let opened = open(&disk.store(), &mut |_, _| rows += 1).unwrap();
+    assert_eq!((opened.damage, rows), (None, 0));
 }
 
 #[test]
@@ -248,6 +253,7 @@ fn a_store_can_be_opened_while_the_disk_is_full() {
     let Some(disk) = SmallDisk::mount("open") else { return };
     let mut store = open(&disk.store(), &mut |_, _| {}).unwrap().store;
     let accepted = (0..).take_while(|number| store.commit(&[large(*number)]).is_ok()).count();
+    assert!(accepted > 0);
     drop(store);
     let _ = fs::write(disk.path.join("rest"), vec![0; 1 << 20]);
     let mut rows = 0;

@@ -66,8 +66,9 @@ pub type remqtt_recovered_fn =
 
 /// Called when the store of the session (option "store") has a trouble: REMQTT_E_STORE_FAILED: it cannot be written;
 /// publishes of QoS 1 and 2 are refused and nothing that rests on it is sent, until `cause` is REMQTT_OK: it can be
-/// written again. REMQTT_E_STORE_DAMAGED: something in it could not be read when the client was made. `text` says what,
-/// and lives until the function returns.
+/// written again. REMQTT_E_STORE_DAMAGED: something in it could not be read when the client was made, or when it was
+/// opened anew after an error. Any other: a publish that was complete because it was durable (REMQTT_LEVEL_FSYNCED) is
+/// given up, and why. `text` says what, and lives until the function returns.
 pub type remqtt_store_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -129,8 +130,8 @@ pub struct remqtt_state_event {
     pub was_connected: u8,
     /// Zero.
     pub reserved: [u8; 2],
-    /// CONNECTING: number of the attempt since the last stable connection, from 1. STOPPED, WAITING: failed
-    /// attempts in a row.
+    /// CONNECTING: number of the attempt since the client was started or last connected, from 1. STOPPED, WAITING:
+    /// failed attempts in a row.
     pub attempt: u32,
     /// WAITING: milliseconds until the next attempt.
     pub next_delay_ms: u32,

@@ -209,9 +209,7 @@ fn pull(client: &remqtt_client, timeout: Duration, most: usize) -> Result<usize,
         return Err(Error::new(ErrorCode::Timeout, "another thread dispatches"));
     };
     let mut batch = client.core.pull(timeout);
-    let told = run(client, &mut batch, most);
-    batch.put_back();
-    Ok(told)
+    Ok(run(client, &mut batch, most))
 }
 
 /// Poll mode (option "dispatch" = "poll"): a descriptor that is readable while remqtt_client_dispatch has work. It

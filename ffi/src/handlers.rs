@@ -41,9 +41,9 @@ unsafe fn register<F: Copy>(
     unsafe { change(config, set) }
 }
 
-/// Sets the function for changes of the connection's state. A later call replaces the function; `drop` (may be NULL) runs when it
-/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
-/// is not taken. On failure `user` is not taken either.
+/// Sets the function for changes of the connection's state. A later call replaces the function; `drop` (may
+/// be NULL) runs when it is replaced or when the config and every client made from it are gone. NULL for
+/// `function` removes it, and `user` is not taken. On failure `user` is not taken either.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_config_on_state(
     config: *mut remqtt_config,
@@ -56,9 +56,9 @@ pub unsafe extern "C" fn remqtt_config_on_state(
     unsafe { register(config, |callbacks| &mut callbacks.state, given, function, user, drop) }
 }
 
-/// Sets the function for messages. Without one they are acknowledged and forgotten. A later call replaces the function; `drop` (may be NULL) runs when it
-/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
-/// is not taken. On failure `user` is not taken either.
+/// Sets the function for messages. Without one they are acknowledged and forgotten. A later call replaces the
+/// function; `drop` (may be NULL) runs when it is replaced or when the config and every client made from it
+/// are gone. NULL for `function` removes it, and `user` is not taken. On failure `user` is not taken either.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_config_on_message(
     config: *mut remqtt_config,
@@ -71,9 +71,9 @@ pub unsafe extern "C" fn remqtt_config_on_message(
     unsafe { register(config, |callbacks| &mut callbacks.message, given, function, user, drop) }
 }
 
-/// Sets the function for the end of outages. A later call replaces the function; `drop` (may be NULL) runs when it
-/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
-/// is not taken. On failure `user` is not taken either.
+/// Sets the function for the end of outages. A later call replaces the function; `drop` (may be NULL) runs
+/// when it is replaced or when the config and every client made from it are gone. NULL for `function` removes
+/// it, and `user` is not taken. On failure `user` is not taken either.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_config_on_recovered(
     config: *mut remqtt_config,
@@ -86,9 +86,9 @@ pub unsafe extern "C" fn remqtt_config_on_recovered(
     unsafe { register(config, |callbacks| &mut callbacks.recovered, given, function, user, drop) }
 }
 
-/// Sets the function for troubles of the store. A later call replaces the function; `drop` (may be NULL) runs when it
-/// is replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user`
-/// is not taken. On failure `user` is not taken either.
+/// Sets the function for troubles of the store. A later call replaces the function; `drop` (may be NULL) runs
+/// when it is replaced or when the config and every client made from it are gone. NULL for `function` removes
+/// it, and `user` is not taken. On failure `user` is not taken either.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_config_on_store(
     config: *mut remqtt_config,
@@ -101,9 +101,9 @@ pub unsafe extern "C" fn remqtt_config_on_store(
     unsafe { register(config, |callbacks| &mut callbacks.store, given, function, user, drop) }
 }
 
-/// Sets the function for quarantined messages. A later call replaces the function; `drop` (may be NULL) runs when it is
-/// replaced or when the config and every client made from it are gone. NULL for `function` removes it, and `user` is not
-/// taken. On failure `user` is not taken either.
+/// Sets the function for quarantined messages. A later call replaces the function; `drop` (may be NULL) runs
+/// when it is replaced or when the config and every client made from it are gone. NULL for `function` removes
+/// it, and `user` is not taken. On failure `user` is not taken either.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_config_on_quarantined(
     config: *mut remqtt_config,
@@ -116,9 +116,9 @@ pub unsafe extern "C" fn remqtt_config_on_quarantined(
     unsafe { register(config, |callbacks| &mut callbacks.quarantined, given, function, user, drop) }
 }
 
-/// Sets the function for gaps. A later call replaces the function; `drop` (may be NULL) runs when it is replaced or when
-/// the config and every client made from it are gone. NULL for `function` removes it, and `user` is not taken. On failure
-/// `user` is not taken either.
+/// Sets the function for gaps. A later call replaces the function; `drop` (may be NULL) runs when it is
+/// replaced or when the config and every client made from it are gone. NULL for `function` removes it, and
+/// `user` is not taken. On failure `user` is not taken either.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_config_on_gap(
     config: *mut remqtt_config,

@@ -24,10 +24,12 @@ fn state(number: i32) -> Result<State, Error> {
     found.ok_or_else(|| invalid(format!("{number} is no REMQTT_STATE_...")))
 }
 
-/// Makes a client and stores the first reference to it in `out` (NULL on failure). Does no input or output; the
-/// client connects after remqtt_client_start.
+/// Makes a client and stores the first reference to it in `out` (NULL on failure). Sends nothing: the client connects
+/// after remqtt_client_start. Opens the store (option "store") and reads all of it; while another client has it, this
+/// waits up to a second for it.
 /// REMQTT_E_INVALID_OPTION, REMQTT_E_INVALID_TOPIC: what is wrong with the config. REMQTT_E_RESOURCE: no thread or
-/// descriptor to be had. Any thread.
+/// descriptor to be had. REMQTT_E_STORE_LOCKED: another client uses the store. REMQTT_E_STORE_FAILED: the system refuses
+/// the file. Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_client_new(
     config: *const remqtt_config,

@@ -273,7 +273,7 @@ pub unsafe extern "C" fn remqtt_client_flush(c: *mut remqtt_client, timeout_ms: 
 
 /// Waits up to `timeout_ms` until everything accepted so far is durable in the store (option "store"): from then on it
 /// survives kill -9 and a power cut. Without a store there is nothing to wait for.
-/// REMQTT_E_TIMEOUT: the disk goes on. REMQTT_E_DEADLOCK: called in a callback of this client.
+/// REMQTT_E_TIMEOUT: the disk goes on. REMQTT_E_DEADLOCK: called in a callback of this client. REMQTT_E_CLOSED.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_client_sync(c: *mut remqtt_client, timeout_ms: u32) -> remqtt_status {
     status(|| {

@@ -88,7 +88,8 @@ pub const REMQTT_E_SERVER_DISCONNECTED: remqtt_status = -41;
 pub const REMQTT_E_SESSION_TAKEN_OVER: remqtt_status = -42;
 /// The server answered a publish, subscribe or unsubscribe with a failure.
 pub const REMQTT_E_REJECTED: remqtt_status = -43;
-/// The publish stood at the end of three connections in a row and was taken out, so that the others can pass.
+/// The publish stood at the end of as many connections in a row as the option "quarantine_after" says, and was taken
+/// out, so that the others can pass.
 pub const REMQTT_E_QUARANTINED: remqtt_status = -44;
 /// The store cannot be written: full, read-only, an error of the disk. It is tried again until it can.
 pub const REMQTT_E_STORE_FAILED: remqtt_status = -50;

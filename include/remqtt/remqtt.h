@@ -313,9 +313,290 @@ typedef struct {
 } remqtt_str;
 
 /**
+ * A change of the connection's state.
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * The state now: REMQTT_STATE_...
+     */
+    int32_t state;
+    /**
+     * The state that the event before this one told.
+     */
+    int32_t prev;
+    /**
+     * Why the connection ended or the attempt failed; REMQTT_OK when the application asked for it.
+     */
+    remqtt_status cause;
+    /**
+     * The MQTT reason code (MQTT 3.1.1: CONNACK return code) that came with it, else 0.
+     */
+    uint8_t reason;
+    /**
+     * 1 if the server sent a reason code.
+     */
+    uint8_t has_reason;
+    /**
+     * CONNECTED: the session present flag of the CONNACK.
+     */
+    uint8_t session_present;
+    /**
+     * CONNECTED: what became of the session, REMQTT_SESSION_...
+     */
+    uint8_t session;
+    /**
+     * STOPPED, WAITING: 1 if the server said so itself, in a DISCONNECT or a refusing CONNACK.
+     */
+    uint8_t from_server;
+    /**
+     * STOPPED, WAITING: 1 if a connection ended, 0 if an attempt failed.
+     */
+    uint8_t was_connected;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[2];
+    /**
+     * CONNECTING: number of the attempt since the client was started or last connected, from 1. STOPPED, WAITING:
+     * failed attempts in a row.
+     */
+    uint32_t attempt;
+    /**
+     * WAITING: milliseconds until the next attempt.
+     */
+    uint32_t next_delay_ms;
+    /**
+     * CONNECTING: index of the server in the order of remqtt_config_add_server, from 0.
+     */
+    uint32_t server;
+    /**
+     * CONNECTED: subscriptions that are restored because the session was lost.
+     */
+    uint32_t restoring;
+    /**
+     * CONNECTED: publishes that are sent again.
+     */
+    uint32_t resending;
+    /**
+     * Zero.
+     */
+    uint32_t reserved2;
+    /**
+     * The cause in words; empty when there is none.
+     */
+    remqtt_str text;
+    /**
+     * Properties of the CONNACK or DISCONNECT; NULL when there was none.
+     */
+    const remqtt_props *props;
+} remqtt_state_event;
+
+/**
+ * Called when the state of the connection changes. `event` and everything it points to live until the function
+ * returns.
+ */
+typedef void (*remqtt_state_fn)(void *user, remqtt_client *client, const remqtt_state_event *event);
+
+/**
+ * Called once, after the last call of the function it was registered with: frees `user`.
+ */
+typedef void (*remqtt_drop_fn)(void *user);
+
+/**
+ * Called for each message. `message` lives until the function returns; remqtt_message_ref keeps it longer.
+ * Returns 0: the message is acknowledged after the return. Any other value (REMQTT_ACK_LATER):
+ * remqtt_message_ack will be called for it. With the option "manual_ack" the value is ignored and it is always
+ * the latter.
+ */
+typedef int32_t (*remqtt_message_fn)(void *user, remqtt_client *client, const remqtt_message *message);
+
+/**
+ * A failed attempt of an outage.
+ */
+typedef struct {
+    /**
+     * When: nanoseconds since REMQTT_MARK_DETECTED.
+     */
+    int64_t after_ns;
+    /**
+     * Why.
+     */
+    remqtt_status cause;
+    /**
+     * The server that was tried, in the order of remqtt_config_add_server, from 0; their number: one that another
+     * server named.
+     */
+    uint32_t server;
+} remqtt_failure;
+
+/**
+ * One outage, from the connection's loss until everything is as before. Start from REMQTT_OUTAGE_INIT.
+ */
+typedef struct {
+    /**
+     * sizeof(remqtt_outage).
+     */
+    size_t size;
+    /**
+     * Number of the outage in the life of the client, from 1.
+     */
+    uint64_t number;
+    /**
+     * Publishes and releases that were sent again.
+     */
+    uint64_t resent;
+    /**
+     * What ended the connection.
+     */
+    remqtt_status cause;
+    /**
+     * Attempts made, the successful one included.
+     */
+    uint32_t attempts;
+    /**
+     * 1 if the server had kept the session.
+     */
+    uint8_t session_kept;
+    /**
+     * What showed that the connection was lost: REMQTT_SIGNAL_...
+     */
+    uint8_t signal;
+    /**
+     * 1 if messages for this client may be lost: some are known to be missing, or the session was lost.
+     */
+    uint8_t gap_suspected;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[5];
+    /**
+     * When each mark was reached: nanoseconds since REMQTT_MARK_LOST, -1 while it is not. The index is
+     * REMQTT_MARK_...
+     */
+    int64_t marks_ns[REMQTT_MARK_SLOTS];
+    /**
+     * Messages that came on the connection that was lost.
+     */
+    uint64_t received_before;
+    /**
+     * Messages that came from the new connection until the record was closed.
+     */
+    uint64_t received_after;
+    /**
+     * Messages that never came, as far as sequences tell.
+     */
+    uint64_t missing;
+    /**
+     * How many of `failures` are filled in.
+     */
+    uint64_t failure_count;
+    /**
+     * The attempts that failed: the first fifteen, and the last.
+     */
+    remqtt_failure failures[REMQTT_FAILURE_SLOTS];
+} remqtt_outage;
+
+/**
+ * Called when an outage is over: what had waited was sent and acknowledged, or the connection was lost again (then
+ * REMQTT_MARK_DRAINED was not reached). `outage` lives until the function returns.
+ */
+typedef void (*remqtt_recovered_fn)(void *user, remqtt_client *client, const remqtt_outage *outage);
+
+/**
+ * Called when the store of the session (option "store") has a trouble: REMQTT_E_STORE_FAILED: it cannot be written;
+ * publishes of QoS 1 and 2 are refused and nothing that rests on it is sent, until `cause` is REMQTT_OK: it can be
+ * written again. REMQTT_E_STORE_DAMAGED: something in it could not be read when the client was made, or when it was
+ * opened anew after an error. Any other: a publish that was complete because it was durable (REMQTT_LEVEL_FSYNCED) is
+ * given up, and why. `text` says what, and lives until the function returns.
+ */
+typedef void (*remqtt_store_fn)(void *user, remqtt_client *client, remqtt_status cause, remqtt_str text);
+
+/**
  * Number of an operation of one client; 0 is none.
  */
 typedef uint64_t remqtt_token;
+
+/**
+ * A message that was taken out of the traffic because one connection after the other ended with it (option
+ * "quarantine_after"). One of ours also completes with REMQTT_E_QUARANTINED; one of the server's is acknowledged and
+ * comes no more.
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * The publish of ours that it is; 0: the server sent it.
+     */
+    remqtt_token token;
+    /**
+     * The identifier under which the server sent it; 0 for one of ours.
+     */
+    uint16_t packet_identifier;
+    /**
+     * 0, 1 or 2.
+     */
+    uint8_t qos;
+    /**
+     * 1: topic and payload are those of the message. 0: it cannot be read; the topic is empty, and the payload is the
+     * packet, or its beginning if it is larger than the client accepts.
+     */
+    uint8_t readable;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[4];
+    /**
+     * Its topic.
+     */
+    remqtt_str topic;
+    /**
+     * Its payload.
+     */
+    remqtt_bytes payload;
+} remqtt_quarantined;
+
+/**
+ * Called when a message is quarantined. `what` and everything it points to live until the function returns.
+ */
+typedef void (*remqtt_quarantined_fn)(void *user, remqtt_client *client, const remqtt_quarantined *what);
+
+/**
+ * Messages of a topic that never came (options "sequence_property", "sequence_in_payload").
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * The topic.
+     */
+    remqtt_str topic;
+    /**
+     * The number that should have come.
+     */
+    uint64_t expected;
+    /**
+     * The one that came; its message follows.
+     */
+    uint64_t got;
+    /**
+     * How many messages are missing.
+     */
+    uint64_t missing;
+} remqtt_gap;
+
+/**
+ * Called when messages of a topic are missing, before the message that shows it. `gap` lives until the function
+ * returns.
+ */
+typedef void (*remqtt_gap_fn)(void *user, remqtt_client *client, const remqtt_gap *gap);
 
 /**
  * How an operation ended.
@@ -366,11 +647,6 @@ typedef struct {
  * points to live until the function returns.
  */
 typedef void (*remqtt_done_fn)(void *user, remqtt_client *client, const remqtt_result *result);
-
-/**
- * Called once, after the last call of the function it was registered with: frees `user`.
- */
-typedef void (*remqtt_drop_fn)(void *user);
 
 /**
  * How to publish. Start from REMQTT_PUBLISH_OPTIONS_INIT: QoS 0, not retained.
@@ -550,91 +826,6 @@ typedef struct {
      */
     uint64_t probes;
 } remqtt_stats;
-
-/**
- * A failed attempt of an outage.
- */
-typedef struct {
-    /**
-     * When: nanoseconds since REMQTT_MARK_DETECTED.
-     */
-    int64_t after_ns;
-    /**
-     * Why.
-     */
-    remqtt_status cause;
-    /**
-     * The server that was tried, in the order of remqtt_config_add_server, from 0.
-     */
-    uint32_t server;
-} remqtt_failure;
-
-/**
- * One outage, from the connection's loss until everything is as before. Start from REMQTT_OUTAGE_INIT.
- */
-typedef struct {
-    /**
-     * sizeof(remqtt_outage).
-     */
-    size_t size;
-    /**
-     * Number of the outage in the life of the client, from 1.
-     */
-    uint64_t number;
-    /**
-     * Publishes and releases that were sent again.
-     */
-    uint64_t resent;
-    /**
-     * What ended the connection.
-     */
-    remqtt_status cause;
-    /**
-     * Attempts made, the successful one included.
-     */
-    uint32_t attempts;
-    /**
-     * 1 if the server had kept the session.
-     */
-    uint8_t session_kept;
-    /**
-     * What showed that the connection was lost: REMQTT_SIGNAL_...
-     */
-    uint8_t signal;
-    /**
-     * 1 if messages for this client may be lost: some are known to be missing, or the session was lost.
-     */
-    uint8_t gap_suspected;
-    /**
-     * Zero.
-     */
-    uint8_t reserved[5];
-    /**
-     * When each mark was reached: nanoseconds since REMQTT_MARK_LOST, -1 while it is not. The index is
-     * REMQTT_MARK_...
-     */
-    int64_t marks_ns[REMQTT_MARK_SLOTS];
-    /**
-     * Messages that came on the connection that was lost.
-     */
-    uint64_t received_before;
-    /**
-     * Messages that came from the new connection until the record was closed.
-     */
-    uint64_t received_after;
-    /**
-     * Messages that never came, as far as sequences tell.
-     */
-    uint64_t missing;
-    /**
-     * How many of `failures` are filled in.
-     */
-    uint64_t failure_count;
-    /**
-     * The attempts that failed: the first fifteen, and the last.
-     */
-    remqtt_failure failures[REMQTT_FAILURE_SLOTS];
-} remqtt_outage;
 
 /**
  * The call did what it says.
@@ -818,7 +1009,8 @@ typedef struct {
 #define REMQTT_E_REJECTED -43
 
 /**
- * The publish stood at the end of three connections in a row and was taken out, so that the others can pass.
+ * The publish stood at the end of as many connections in a row as the option "quarantine_after" says, and was taken
+ * out, so that the others can pass.
  */
 #define REMQTT_E_QUARANTINED -44
 
@@ -1213,6 +1405,66 @@ remqtt_status remqtt_config_set_will(remqtt_config *config,
 remqtt_status remqtt_config_set_connect_props(remqtt_config *config, const remqtt_props *props);
 
 /**
+ * Sets the function for changes of the connection's state. A later call replaces the function; `drop` (may
+ * be NULL) runs when it is replaced or when the config and every client made from it are gone. NULL for
+ * `function` removes it, and `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_state(remqtt_config *config,
+                                     remqtt_state_fn function,
+                                     void *user,
+                                     remqtt_drop_fn drop);
+
+/**
+ * Sets the function for messages. Without one they are acknowledged and forgotten. A later call replaces the
+ * function; `drop` (may be NULL) runs when it is replaced or when the config and every client made from it
+ * are gone. NULL for `function` removes it, and `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_message(remqtt_config *config,
+                                       remqtt_message_fn function,
+                                       void *user,
+                                       remqtt_drop_fn drop);
+
+/**
+ * Sets the function for the end of outages. A later call replaces the function; `drop` (may be NULL) runs
+ * when it is replaced or when the config and every client made from it are gone. NULL for `function` removes
+ * it, and `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_recovered(remqtt_config *config,
+                                         remqtt_recovered_fn function,
+                                         void *user,
+                                         remqtt_drop_fn drop);
+
+/**
+ * Sets the function for troubles of the store. A later call replaces the function; `drop` (may be NULL) runs
+ * when it is replaced or when the config and every client made from it are gone. NULL for `function` removes
+ * it, and `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_store(remqtt_config *config,
+                                     remqtt_store_fn function,
+                                     void *user,
+                                     remqtt_drop_fn drop);
+
+/**
+ * Sets the function for quarantined messages. A later call replaces the function; `drop` (may be NULL) runs
+ * when it is replaced or when the config and every client made from it are gone. NULL for `function` removes
+ * it, and `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_quarantined(remqtt_config *config,
+                                           remqtt_quarantined_fn function,
+                                           void *user,
+                                           remqtt_drop_fn drop);
+
+/**
+ * Sets the function for gaps. A later call replaces the function; `drop` (may be NULL) runs when it is
+ * replaced or when the config and every client made from it are gone. NULL for `function` removes it, and
+ * `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_gap(remqtt_config *config,
+                                   remqtt_gap_fn function,
+                                   void *user,
+                                   remqtt_drop_fn drop);
+
+/**
  * Sets the authorities that may vouch for the server: certificates in PEM, or one in DER. They count beside those of
  * `tls_ca_file` and `tls_ca_path`, and like these in place of the system's. A `ptr` of NULL takes them away. What is
  * wrong with them is told by the first attempt to connect.
@@ -1242,10 +1494,12 @@ remqtt_status remqtt_config_add_ws_header(remqtt_config *config,
                                           remqtt_str value);
 
 /**
- * Makes a client and stores the first reference to it in `out` (NULL on failure). Does no input or output; the
- * client connects after remqtt_client_start.
+ * Makes a client and stores the first reference to it in `out` (NULL on failure). Sends nothing: the client connects
+ * after remqtt_client_start. Opens the store (option "store") and reads all of it; while another client has it, this
+ * waits up to a second for it.
  * REMQTT_E_INVALID_OPTION, REMQTT_E_INVALID_TOPIC: what is wrong with the config. REMQTT_E_RESOURCE: no thread or
- * descriptor to be had. Any thread.
+ * descriptor to be had. REMQTT_E_STORE_LOCKED: another client uses the store. REMQTT_E_STORE_FAILED: the system refuses
+ * the file. Any thread.
  */
 remqtt_status remqtt_client_new(const remqtt_config *config,
                                 remqtt_client **out);
@@ -1382,7 +1636,7 @@ remqtt_status remqtt_client_flush(remqtt_client *c, uint32_t timeout_ms);
 /**
  * Waits up to `timeout_ms` until everything accepted so far is durable in the store (option "store"): from then on it
  * survives kill -9 and a power cut. Without a store there is nothing to wait for.
- * REMQTT_E_TIMEOUT: the disk goes on. REMQTT_E_DEADLOCK: called in a callback of this client.
+ * REMQTT_E_TIMEOUT: the disk goes on. REMQTT_E_DEADLOCK: called in a callback of this client. REMQTT_E_CLOSED.
  */
 remqtt_status remqtt_client_sync(remqtt_client *c,
                                  uint32_t timeout_ms);

@@ -9,8 +9,10 @@ token it found there, and gets what comes after it. Stop it however you like, ki
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
+import traceback
 
 import remqtt.client as mqtt
 
@@ -24,11 +26,16 @@ def main(host: str, port: int, store: str, database: str, topic: str) -> None:
     row = effects.execute("SELECT token FROM progress").fetchone()
 
     def on_message(client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:
-        # An exception here ends the process before the message counts as finished.
-        effects.execute("BEGIN IMMEDIATE")
-        effects.execute("INSERT INTO effects VALUES (?)", (message.payload.decode(),))
-        effects.execute("INSERT OR REPLACE INTO progress VALUES (1, ?)", (message.token,))
-        effects.execute("COMMIT")
+        try:
+            effects.execute("BEGIN IMMEDIATE")
+            effects.execute("INSERT INTO effects VALUES (?)", (message.payload.decode(),))
+            effects.execute("INSERT OR REPLACE INTO progress VALUES (1, ?)", (message.token,))
+            effects.execute("COMMIT")
+        except BaseException:
+            # The client would report the exception and go on: the process has to end before the message
+            # counts as finished.
+            traceback.print_exc()
+            os._exit(1)
 
     client = mqtt.Client(
         mqtt.CallbackAPIVersion.VERSION2,

@@ -12,6 +12,7 @@ from .reasoncodes import ReasonCode
 if TYPE_CHECKING:
     from ._native import MQTTMessage
     from .client import Client
+    from .reports import Gap, Outage, Quarantined
 
 
 class ConnectFlags(NamedTuple):
@@ -62,7 +63,9 @@ CallbackOnUnsubscribe_v1 = Union[CallbackOnUnsubscribe_v1_mqtt3, CallbackOnUnsub
 CallbackOnUnsubscribe_v2 = Callable[["Client", Any, int, "list[ReasonCode]", Optional[Properties]], None]
 CallbackOnUnsubscribe = Union[CallbackOnUnsubscribe_v1, CallbackOnUnsubscribe_v2]
 CallbackOnStore = Callable[["Client", Any, "str | None"], None]
-CallbackOnRecovered = Callable[["Client", Any, "dict[str, Any]"], None]
+CallbackOnRecovered = Callable[["Client", Any, "Outage"], None]
+CallbackOnQuarantined = Callable[["Client", Any, "Quarantined"], None]
+CallbackOnGap = Callable[["Client", Any, "Gap"], None]
 CallbackOnEvent = Callable[["Client", Any, str], None]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -225,12 +228,14 @@ __all__ = [
     "CallbackOnDisconnect_v1_mqtt5",
     "CallbackOnDisconnect_v2",
     "CallbackOnEvent",
+    "CallbackOnGap",
     "CallbackOnLog",
     "CallbackOnMessage",
     "CallbackOnPreConnect",
     "CallbackOnPublish",
     "CallbackOnPublish_v1",
     "CallbackOnPublish_v2",
+    "CallbackOnQuarantined",
     "CallbackOnRecovered",
     "CallbackOnSocket",
     "CallbackOnStore",

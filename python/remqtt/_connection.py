@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from typing import Any
 
@@ -204,7 +205,7 @@ class Connection(External):
             if not self._ending:  # else on_disconnect is still to come, and ends the loop
                 self._looping, self._unattended = None, True
                 self._core.dispatch_stop()
-                self._settle()
+                self._rest()
                 if self._batch is not None:
                     self._batch.put_back()
             return MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -219,10 +220,17 @@ class Connection(External):
         self._settle()
         self._take_over()
         self._run_once()
-        if self._unattended and self._core.state() == WAITING:
+        self._rest()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _rest(self) -> None:
+        """Nobody looks any more: a client that is on its way back stays where it is."""
+        self._settle()
+        state = self._core.state()
+        lost = self._loss != MQTTErrorCode.MQTT_ERR_SUCCESS
+        if self._unattended and (state == WAITING or (state == CONNECTING and lost)):
             self._leave_quietly()
             self._lost_unattended = True
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def loop_forever(
         self, timeout: float = 1.0, retry_first_connection: bool = False, max_packets: int = 1
@@ -241,7 +249,7 @@ class Connection(External):
             if self._pending_start:
                 self._raise_first = not retry_first_connection
                 self._start()
-            wait = self._waiter()
+            wait = partial(self._waiter(), _SLICE)
             while True:
                 if not self._run_once() and ((self._left and self._over()) or (not wait() and self._over())):
                     return self._loss
@@ -423,21 +431,25 @@ class Connection(External):
         while self._core.busy() and self._in_callback != get_ident():
             time.sleep(0.001)
 
-    def _waiter(self) -> Callable[[], Any]:
-        """A function that waits until there are events, for loop_forever()."""
+    def _waiter(self) -> Callable[[float], Any]:
+        """A function that waits so many seconds for events, and may have run the callbacks already."""
         if threading.current_thread() is not threading.main_thread():
-            return lambda: self._run_once(_SLICE)
+            return self._run_once
         # Signals arrive here. A wait for a descriptor ends with them, one inside the native module goes on.
         poll = select.poll()
         poll.register(self._core.event_fd(), select.POLLIN)
-        return lambda: poll.poll(_SLICE * 1_000)
+        return lambda timeout: poll.poll(timeout * 1_000)
 
     def _run_once(self, timeout: float = 0.0) -> bool:
         """Runs the callbacks for what has happened; false when that was nothing.
 
         That an attempt begins is no news to wait for: programs call loop() once for the CONNACK.
         """
-        if self._batch is not None and self._looping != "thread" and self._in_callback == get_ident():
+        if self._batch is not None and self._looping != "thread":
+            if self._in_callback != get_ident():
+                # Another thread is inside the callbacks, and they keep their order.
+                time.sleep(min(timeout, 0.001))
+                return False
             # A callback drives the loop: what came before the new events has its turn before them.
             self._batch.put_back()
         deadline = time.monotonic() + timeout

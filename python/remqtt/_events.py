@@ -143,6 +143,7 @@ class Events(Callbacks):
         """Calls the callbacks for a batch of events."""
         before, self._in_callback = self._in_callback, get_ident()
         outer, self._batch = self._batch, events
+        finished = False
         try:
             for event in events:
                 if event.__class__ is not MQTTMessage:
@@ -159,9 +160,11 @@ class Events(Callbacks):
                             on_message(self, self._userdata, event)
                         except Exception as error:
                             self._report("on_message", error)
+            finished = True
         finally:
             self._in_callback, self._batch = before, outer
-            events.put_back()
+            # A message whose callback was torn out of its work, as by Ctrl-C, comes again.
+            events.end(finished)
 
     def _deliver(self, message: MQTTMessage) -> None:
         try:

@@ -43,7 +43,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import _native
@@ -237,11 +237,9 @@ class External(Roads):
     def _wait_and_run(self, timeout: float) -> bool:
         if threading.current_thread() is not threading.main_thread():
             return self._run_once(timeout)
-        # Signals arrive here. A wait for a descriptor ends with them, one inside the native module goes on.
-        poll, deadline = select.poll(), time.monotonic() + timeout
-        poll.register(self._core.event_fd(), select.POLLIN)
+        wait, deadline = self._waiter(), time.monotonic() + timeout
         while True:
-            poll.poll(timeout * 1_000)
+            wait(timeout)
             ran, timeout = self._run_once(), deadline - time.monotonic()
             if not self._begins or self._heard or timeout <= 0:
                 return ran
@@ -375,6 +373,10 @@ class External(Roads):
         self._ended, self._halt = loss, True
 
     def _run_once(self, timeout: float = 0.0) -> bool:
+        """See `Connection`, also for the next two."""
+        raise NotImplementedError
+
+    def _waiter(self) -> Callable[[float], Any]:
         raise NotImplementedError
 
     def _leave_quietly(self) -> None:

@@ -82,11 +82,19 @@ class Private(Connection):
 
     @_protocol.setter
     def _protocol(self, protocol: int) -> None:
-        self._version = MQTTProtocolVersion(protocol)
-        self._mqtt5 = self._version == MQTTProtocolVersion.MQTTv5
+        version = MQTTProtocolVersion(protocol)
         # The constructor makes the core with it.
         if "_core" in self.__dict__:
-            self._core.set_options({"protocol_version": str(int(protocol))})
+            self._core.set_options(self._spoken(version))
+        self._version, self._mqtt5 = version, version == MQTTProtocolVersion.MQTTv5
+
+    @staticmethod
+    def _spoken(version: MQTTProtocolVersion) -> dict[str, str]:
+        """A protocol version as options of the core: MQTT 3.1 is 3.1.1 by another name."""
+        return {
+            "protocol_version": "5" if version == MQTTProtocolVersion.MQTTv5 else "4",
+            "mqtt31": str(version == MQTTProtocolVersion.MQTTv31).lower(),
+        }
 
     @property
     def _state(self) -> _ConnectionState:

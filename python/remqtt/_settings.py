@@ -93,9 +93,10 @@ class Settings(Private):
         return self._userdata
 
     def reconnect_delay_set(self, min_delay: float = 1, max_delay: float = 120) -> None:
-        """Seconds between attempts: drawn between min_delay and a bound that doubles up to max_delay.
+        """Smallest and largest delay between two attempts, in seconds.
 
-        The first attempt after an outage is always made at once.
+        What lies between is the core's to choose by what the failure says; see reconnect_max_delay in
+        help(remqtt.options). At once is only the first attempt after a connection that has proved stable.
         """
         low, high = int(min_delay * 1_000), int(max_delay * 1_000)
         options = {"reconnect_min_delay": str(low), "reconnect_max_delay": str(max(low, high))}

@@ -12,7 +12,8 @@ from . import _native
 USAGE = """usage: python -m remqtt store PATH             shows what is in the file
        python -m remqtt store PATH --verify    says whether it is whole: exit status 0 or 1
        python -m remqtt store PATH --export    writes a JSON object for everything in it, a line each
-Changes nothing. PATH is the file of `persistence`, and no client may be using it."""
+Changes nothing in it; PATH.lock may appear beside it. PATH is the file of `persistence`, and no client may be
+using it."""
 
 #: Bytes of a payload that are shown.
 _SHOWN = 40

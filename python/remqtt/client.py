@@ -16,6 +16,7 @@ import importlib.util
 import inspect
 import os
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
 from . import _arguments, _callbacks, _constants, _dispatch, _native
@@ -127,9 +128,7 @@ class Client(Settings):
         self._transport = setup.transport
         # Offline, QoS 0 is dropped as in paho; but not by the core, because paho sends it before the CONNACK.
         options = {
-            # MQTT 3.1 is 3.1.1 by another name.
-            "protocol_version": "5" if self._mqtt5 else "4",
-            "mqtt31": str(self._protocol == MQTTProtocolVersion.MQTTv31).lower(),
+            **self._spoken(self._protocol),
             "client_id": self._client_id.decode("utf-8"),
             # As paho does it.
             "server_client_id": "true",
@@ -140,10 +139,12 @@ class Client(Settings):
             "manual_ack": "true" if setup.manual_ack else "false",
         }
         further = dict(setup.options or {})
-        store = further.pop("store", "") if setup.persistence is None else setup.persistence
-        options["store"] = os.fspath(store)
+        options.update(_texts({key: further.pop(key) for key in _AT_BIRTH if key in further}))
+        if setup.persistence is not None:
+            options["store"] = os.fspath(setup.persistence)
         if setup.resume_after is not None:
             options.update(acknowledge="stored", resume_after=setup.resume_after)
+        self._client_id = options["client_id"].encode("utf-8")
         self._core = _native.Core(options)
         if further:
             self.configure(**further)
@@ -160,10 +161,7 @@ class Client(Settings):
 
         They count from the next connection on and win over paho's arguments that mean the same.
         """
-        texts = {
-            key: str(value).lower() if isinstance(value, bool) else str(value)
-            for key, value in options.items()
-        }
+        texts = _texts(options)
         self._core.set_options(texts)
         if "queue_qos0_offline" in texts:
             self._drop_offline = self._core.option("queue_qos0_offline") == "false"
@@ -194,9 +192,10 @@ class Client(Settings):
         file.
         """
         pairs = None if properties is None else properties._pairs()
+        whole = topic
         if properties is not None and pairs and self._mqtt5 and "TopicAlias" in properties.__dict__:
-            return self._publish_with_alias(topic, payload, qos, retain, properties, pairs, level)
-        info = self._core.publish(topic, payload, qos, retain, pairs, self._drop_offline, level)
+            whole, pairs = self._whole_topic(topic, pairs)
+        info = self._core.publish(whole, payload, qos, retain, pairs, self._drop_offline, level)
         if self._logging:
             self._log_publish(info, topic, payload, qos, retain, properties)
         return info
@@ -250,7 +249,6 @@ class Client(Settings):
         """Messages whose topic matches the filter `sub` go to `callback`, and not to on_message."""
         if callback is None or sub is None:
             raise ValueError("sub and callback must both be defined.")
-        # A copy: a callback may add another one while the topics of a batch are being matched.
         matcher = self._matcher or MQTTMatcher()
         matcher[sub] = callback
         self._matcher, self._matched = matcher, None
@@ -279,8 +277,8 @@ class Client(Settings):
         """Waits until everything accepted so far is durable in the file of `persistence`:
 
         From then on it survives kill -9 and a power cut. False when that took longer than `timeout` seconds
-        (None: as long as it takes), or in a callback. Without a file there is nothing to wait for. Not in
-        paho-mqtt.
+        (None: as long as it takes). Raises what else stands in the way, such as a closed client. Without a
+        file there is nothing to wait for. Not in paho-mqtt.
         """
         return self._core.sync(timeout)
 
@@ -334,32 +332,20 @@ class Client(Settings):
         """Which arguments the callbacks get."""
         return self._callback_api_version
 
-    def _publish_with_alias(
-        self,
-        topic: str | None,
-        payload: Any,
-        qos: int,
-        retain: bool,
-        properties: Properties,
-        pairs: list[Any],
-        level: str | None,
-    ) -> MQTTMessageInfo:
-        """Publishes with the whole topic.
+    def _whole_topic(
+        self, topic: str | None, pairs: list[tuple[int, Any]]
+    ) -> tuple[str | None, list[tuple[int, Any]]]:
+        """The topic instead of its alias: that holds for one connection, and a message must survive several.
 
-        An alias holds for one connection, and a message must survive several. Of an alias that was never set
-        the server is the judge.
+        Of an alias that was never set the server is the judge.
         """
         aliases = self._aliases = self._aliases or {}
         alias = dict(pairs)[_TOPIC_ALIAS]
-        whole = topic or aliases.get(alias)
-        if whole:
-            pairs = [pair for pair in pairs if pair[0] != _TOPIC_ALIAS]
-        info = self._core.publish(whole or topic, payload, qos, retain, pairs, self._drop_offline, level)
         if topic:
             aliases[alias] = topic
-        if self._logging:
-            self._log_publish(info, topic, payload, qos, retain, properties)
-        return info
+        elif alias not in aliases:
+            return topic, pairs
+        return aliases[alias], [pair for pair in pairs if pair[0] != _TOPIC_ALIAS]
 
     #: What TopicAlias stood for in publish().
     _aliases: dict[int, str] | None = None
@@ -389,6 +375,17 @@ class Client(Settings):
 
 
 _TOPIC_ALIAS = 35
+
+#: Options that count only for the core that is made with them.
+_AT_BIRTH = ("store", "client_id", "acknowledge", "resume_after")
+
+
+def _texts(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as the core reads them."""
+    return {
+        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in options.items()
+    }
+
 
 #: Seconds that a forgotten client may take to deliver what it has accepted.
 _LINGER = 2.0

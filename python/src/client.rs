@@ -256,7 +256,8 @@ impl Core {
             let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
             match py.detach(|| self.client.wait(ticket, left.min(SLICE))) {
                 Ok(()) => return Ok(true),
-                Err(error) if error.code != ErrorCode::Timeout || left < SLICE => return Ok(false),
+                Err(error) if error.code != ErrorCode::Timeout => return Err(raise(error)),
+                Err(_) if left < SLICE => return Ok(false),
                 Err(_) => py.check_signals()?,
             }
         }

@@ -70,9 +70,9 @@ impl Events {
         Events { batch: Mutex::new(Taken { batch: Some(batch), held: None, topic: None }), target, inbox }
     }
 
-    fn end(&self, batch: Option<Batch<'static>>) {
+    fn close(&self, batch: Option<Batch<'static>>) {
         if let Some(batch) = batch {
-            batch.put_back();
+            drop(batch);
             self.inbox.busy.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -109,7 +109,7 @@ impl Events {
 impl Drop for Events {
     fn drop(&mut self) {
         let batch = self.batch.get_mut().batch.take();
-        self.end(batch);
+        self.close(batch);
     }
 }
 
@@ -151,16 +151,27 @@ impl Events {
             None => {
                 let batch = taken.batch.take();
                 drop(taken);
-                self.end(batch);
+                self.close(batch);
                 Ok(None)
             }
         }
     }
 
-    /// Gives the events that were not taken back to the queue.
+    /// Gives the events that were not taken back to the queue. The callbacks of the one in hand go on.
     fn put_back(&self) {
-        let batch = self.batch.lock().batch.take();
-        self.end(batch);
+        if let Some(batch) = &mut self.batch.lock().batch {
+            batch.put_back();
+        }
+    }
+
+    /// Ends the batch, and gives back what was not taken. A message in hand that is not `finished` stays
+    /// unacknowledged.
+    fn end(&self, finished: bool) {
+        let mut batch = self.batch.lock().batch.take();
+        if let Some(batch) = batch.as_mut().filter(|_| !finished) {
+            batch.keep_last();
+        }
+        self.close(batch);
     }
 }
 
@@ -231,7 +242,7 @@ fn completed(py: Python<'_>, ticket: Ticket, outcome: Outcome) -> PyResult<Bound
     }
 }
 
-/// An outage: number, cause, attempts, session_kept, resent, and `marks` in seconds since the first of them.
+/// The fields of `remqtt.reports.Outage`, by name.
 pub(crate) fn outage_dict<'py>(py: Python<'py>, outage: &Outage) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("number", outage.number)?;

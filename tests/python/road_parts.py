@@ -257,3 +257,14 @@ class Traveller:
         for client in self.clients:
             client.disconnect()
             client.loop_stop()
+
+
+class Logged:
+    """The lines of a client's log."""
+
+    def __init__(self, client: Any) -> None:
+        self.lines: list[str] = []
+        client.on_log = lambda c, u, level, text: self.lines.append(text)
+
+    def has(self, part: str) -> bool:
+        return any(part in line for line in self.lines)

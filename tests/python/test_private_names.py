@@ -25,12 +25,23 @@ def test_what_is_written_before_connect_is_on_the_wire(make: Any, peer: Peer) ->
     assert client._client_id.decode() == "after"
 
 
-def test_the_protocol_can_be_written(make: Any, peer: Peer) -> None:
-    client = make(V2, "five")
-    client._protocol, client._clean_session = mqtt.MQTTv5, None
+@pytest.mark.parametrize(
+    ("before", "protocol", "begins"),
+    [
+        (mqtt.MQTTv311, mqtt.MQTTv5, b"\x00\x04MQTT\x05"),
+        (mqtt.MQTTv31, mqtt.MQTTv311, b"\x00\x04MQTT\x04"),
+        (mqtt.MQTTv311, mqtt.MQTTv31, b"\x00\x06MQIsdp\x03"),
+    ],
+)
+def test_the_protocol_can_be_written(
+    make: Any, peer: Peer, before: int, protocol: int, begins: bytes
+) -> None:
+    client = make(V2, "written", protocol=before)
+    client._protocol = protocol
+    client._clean_session = None if protocol == mqtt.MQTTv5 else True
     client.connect("127.0.0.1", peer.port)
-    assert peer.accept().packet()[8] == 5
-    assert client.protocol == client._protocol == mqtt.MQTTv5
+    assert peer.accept().packet()[2:].startswith(begins)
+    assert client.protocol == client._protocol == protocol
     with pytest.raises(AttributeError):
         client.protocol = mqtt.MQTTv311
 

@@ -13,20 +13,9 @@ from typing import Any
 import pytest
 import remqtt.client as mqtt
 from conftest import PATIENCE, V2, Broker, Calls, Peer, Proxy, wait_for
-from road_parts import FUTURE, PAST, Authority, Traveller, openssl, tls_lines, trusting
+from road_parts import FUTURE, PAST, Authority, Logged, Traveller, openssl, tls_lines, trusting
 
 Make = Callable[..., mqtt.Client]
-
-
-class Logged:
-    """The lines of a client's log."""
-
-    def __init__(self, client: Any) -> None:
-        self.lines: list[str] = []
-        client.on_log = lambda c, u, level, text: self.lines.append(text)
-
-    def has(self, part: str) -> bool:
-        return any(part in line for line in self.lines)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import remqtt.client as mqtt
 from conftest import PATIENCE, V2, Calls, Connection, Peer, wait_for
+from remqtt._events import STOPPED
 
 
 def connected(client: mqtt.Client, peer: Peer, calls: Calls) -> Connection:
@@ -122,7 +123,7 @@ def test_after_a_disconnect_no_loop_comes_back(make: Any, peer: Peer) -> None:
     server = connected(client, peer, Calls(client, "on_connect"))
     client.loop_stop()
     server.sock.close()
-    wait_for(lambda: client._core.state() == 0)
+    wait_for(lambda: client._core.state() == STOPPED)
     client.disconnect()
     client.loop_start()
     assert nobody_comes(peer)
@@ -148,19 +149,52 @@ def test_a_client_on_its_way_back_stops_where_the_loop_stops(make: Any, peer: Pe
 
 
 def test_loop_stop_in_a_callback_leaves_the_rest_to_the_next_loop(make: Any, peer: Peer) -> None:
-    client, payloads = make(V2), []
+    client, payloads, go_on = make(V2), [], threading.Event()
 
     def on_message(client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
         payloads.append(message.payload)
         if len(payloads) == 1:
             client.loop_stop()
+            go_on.wait(PATIENCE)
 
     client.on_message = on_message
     server = connected(client, peer, Calls(client, "on_connect"))
-    server.send(b"".join(b"\x30\x04\x00\x01t%d" % number for number in range(6)))
+    server.send(b"".join(b"\x32\x06\x00\x01t\x00%c%d" % (number + 1, number) for number in range(6)))
     wait_for(lambda: len(payloads) == 1 and client._looping is None)
+    client.publish("t", "y")
+    server.expect(b"\x30\x04\x00\x01ty")  # and no PUBACK before: the callback is still at work
+    go_on.set()
+    server.expect(b"\x40\x02\x00\x01")
     client.loop_start()
     wait_for(lambda: payloads == [b"%d" % number for number in range(6)])
+    for number in range(1, 6):
+        server.expect(b"\x40\x02\x00%c" % (number + 1))
+
+
+def test_loop_stop_in_on_disconnect_keeps_the_client_away(make: Any, peer: Peer) -> None:
+    client = make(V2)
+    calls = Calls(client, "on_connect")
+    server = connected(client, peer, calls)
+    stopped = threading.Event()
+
+    def on_disconnect(*arguments: Any) -> None:
+        client.loop_stop()
+        stopped.set()
+
+    client.on_disconnect = on_disconnect
+    server.reset()
+    assert stopped.wait(PATIENCE)
+    wait_for(lambda: client._core.state() == STOPPED)
+    if not nobody_comes(peer):
+        # The attempt that is made at once had begun before the callback ran; it is given up.
+        attempt = peer.accept()
+        while attempt.packet():
+            pass
+    assert nobody_comes(peer)
+    client.on_disconnect = None
+    client.loop_start()
+    peer.accept().welcome()
+    calls.find("on_connect")
 
 
 def test_loop_stop_after_disconnect_in_a_callback_still_tells_of_the_end(make: Any, peer: Peer) -> None:

@@ -18,6 +18,7 @@ use crate::lifecycle::End;
 use crate::link::{Link, LinkPhase};
 use crate::liveness::{Movement, Sign, Transit};
 use crate::options::Options;
+use crate::server::Server;
 use crate::time::Instant;
 use crate::wire::{self, Properties};
 
@@ -36,10 +37,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 const GREETING: Duration = Duration::from_millis(400);
 
 /// A way to the server, from the first try to the answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Way {
     pub(crate) attempt: Attempt,
-    pub(crate) endpoint: usize,
+    pub(crate) server: Server,
     /// When another try is due; `None`: somebody has answered.
     next: Option<Instant>,
     /// When the first try was made, and whether it is the only one: its answer measures the round trip.
@@ -100,37 +101,38 @@ impl Dialling {
 }
 
 impl Engine {
-    /// The attempt begins: on the second way if there is one to this endpoint, else on a new one.
-    pub(crate) fn way(&mut self, now: Instant, endpoint: usize) -> Way {
+    /// The attempt begins: on the second way if there is one to this server, else on a new one.
+    pub(crate) fn way(&mut self, now: Instant, server: Server) -> Way {
         match self.dialling.probe.take() {
-            Some(way) if way.endpoint == endpoint => {
+            Some(way) if way.server.url == server.url => {
                 self.outputs.push_back(Output::Proceed(way.attempt));
-                Way { overtaken: false, answered: way.answered.map(|_| now), ..way }
+                Way { server, overtaken: false, answered: way.answered.map(|_| now), ..way }
             }
             other => {
                 self.dialling.probe = other;
                 self.drop_probe();
-                let way = self.new_way(now, endpoint);
-                self.outputs.push_back(Output::Dial(way.attempt, endpoint));
+                let way = self.new_way(now, server);
+                self.outputs.push_back(Output::Dial(way.attempt, way.server.index));
                 way
             }
         }
     }
 
-    fn new_way(&mut self, now: Instant, endpoint: usize) -> Way {
+    fn new_way(&mut self, now: Instant, server: Server) -> Way {
         self.attempts += 1;
         self.dialling.silent_since.get_or_insert(now);
         let next = Some(now + self.dialling.spacing(now, &self.options));
         let (attempt, begun, answered) = (self.attempts, now, None);
-        Way { attempt, endpoint, next, begun, alone: true, answered, overtaken: false }
+        Way { attempt, server, next, begun, alone: true, answered, overtaken: false }
     }
 
-    /// Opens a second way beside the link.
-    fn probe(&mut self, now: Instant, endpoint: usize) {
-        if self.dialling.probe.is_none() && self.options.reconnect {
-            let way = self.new_way(now, endpoint);
+    /// Opens a second way beside the link, to where the next attempt would lead.
+    fn probe(&mut self, now: Instant) {
+        let Some(link) = self.link.as_ref().filter(|_| self.options.reconnect) else { return };
+        if self.dialling.probe.is_none() {
+            let way = self.new_way(now, self.after(link));
             self.stats.probes += 1;
-            self.outputs.push_back(Output::Probe(way.attempt, endpoint));
+            self.outputs.push_back(Output::Probe(way.attempt, way.server.index));
             self.dialling.probe = Some(way);
         }
     }
@@ -143,7 +145,7 @@ impl Engine {
 
     /// Somebody has answered on this way: TCP is up, and what lies above it follows.
     pub(crate) fn reached(&mut self, now: Instant, attempt: Attempt) {
-        if let Some(mut way) = self.dialling.probe.filter(|way| way.attempt == attempt) {
+        if let Some(mut way) = self.dialling.probe.take_if(|way| way.attempt == attempt) {
             self.dialling.answered(now, &mut way);
             self.dialling.probe = Some(way);
             if self.link.as_ref().is_some_and(|link| !link.is_live()) {
@@ -180,14 +182,14 @@ impl Engine {
     /// When the next try is due on any way.
     pub(crate) fn next_try(&self) -> Option<Instant> {
         let link = self.link.as_ref().and_then(|link| link.way.next);
-        let probe = self.dialling.probe.and_then(|way| way.next);
+        let probe = self.dialling.probe.as_ref().and_then(|way| way.next);
         [link, probe].into_iter().flatten().min()
     }
 
     /// When another way is sought because the greeting takes too long.
     pub(crate) fn overtaken_at(&self) -> Option<Instant> {
         let link = self.link.as_ref().filter(|link| !link.is_live() && link.phase != LinkPhase::Left)?;
-        let watched = !self.options.detect_within.is_zero() && !self.reading_paused && !link.way.overtaken;
+        let watched = !self.options.detect_within.is_zero() && !link.reading_paused && !link.way.overtaken;
         let since = link.way.answered.max(link.greeted).filter(|_| watched)?;
         Some(since + self.dialling.patience())
     }
@@ -206,8 +208,7 @@ impl Engine {
         if due(self.overtaken_at()) {
             let Some(link) = &mut self.link else { return };
             link.way.overtaken = true;
-            let endpoint = (link.way.endpoint + 1) % self.options.servers.len().max(1);
-            self.probe(now, endpoint);
+            self.probe(now);
         }
         if due(self.suspect_at()) {
             let Some(link) = &mut self.link else { return };
@@ -232,8 +233,8 @@ impl Engine {
 
     /// The link, while its silence means something.
     fn watched(&self) -> Option<&Link> {
-        let looks = self.options.heartbeat && !self.reading_paused;
-        self.link.as_ref().filter(|link| looks && link.phase == LinkPhase::Live)
+        let looks = |link: &&Link| link.phase == LinkPhase::Live && !link.reading_paused;
+        self.link.as_ref().filter(looks).filter(|_| self.options.heartbeat)
     }
 
     /// What TCP says of the link, where the system tells.
@@ -244,12 +245,12 @@ impl Engine {
         let Some(link) = &mut self.link else { return };
         let movement =
             transit.map_or(Movement::None, |transit| link.pulse.looked(now, transit, &self.options));
-        let (suspect, endpoint) = (link.pulse.is_suspect(), link.way.endpoint);
+        let wanted = link.pulse.wants_another_way();
         if movement == Movement::Lost {
             self.ask(now, Sign::Retransmits);
         }
-        if suspect {
-            self.probe(now, endpoint);
+        if wanted {
+            self.probe(now);
         }
     }
 

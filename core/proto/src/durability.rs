@@ -44,11 +44,19 @@ impl Engine {
         self.session.journal.persisted(lsn);
         self.stored();
         while self.arriving.front().is_some_and(|(lsn, _)| self.session.journal.is_durable(*lsn)) {
-            let message = self.arriving.pop_front().map(|(_, message)| Event::Message(message));
-            message.into_iter().for_each(|message| self.emit(message));
+            let event = self.arriving.pop_front().map(|(_, event)| event);
+            event.into_iter().for_each(|event| self.emit(event));
         }
         if self.store_failure.take().is_some() {
             self.emit(Event::Store(None));
+        }
+    }
+
+    /// Tells the application once this change is durable, and not before what waits already.
+    pub(crate) fn emit_after(&mut self, lsn: Lsn, event: Event) {
+        match self.arriving.is_empty() && self.session.journal.is_durable(lsn) {
+            true => self.emit(event),
+            false => self.arriving.push_back((lsn, event)),
         }
     }
 
@@ -69,7 +77,9 @@ impl Engine {
 
     /// What rests on the journal waits of itself; what is new is refused, so that nothing is accepted and then lost.
     pub(crate) fn persist_failed(&mut self, error: Error) {
-        if self.store_failure.replace(error.clone()).is_none() {
+        // A disk that goes on refusing is told of once, and rows that are lost meanwhile are news.
+        let before = self.store_failure.replace(error.clone());
+        if before.is_none_or(|before| before.code != error.code) {
             self.emit(Event::Store(Some(error)));
         }
     }

@@ -1,8 +1,8 @@
 //! The engine: session, link and reconnection behind four verbs.
 //!
 //! `handle` takes what happened, the three polls give what is to be done. What a caller must know beyond the verbs:
-//! drain `poll_output` after each `handle`; on [`Output::Hangup`] take `poll_transmit` once more and write that
-//! before closing; whatever names an attempt that is not the current one is ignored.
+//! drain `poll_output` after each `handle`; on [`Output::Hangup`] of the current link take `poll_transmit` once more and
+//! write that before closing; whatever names an attempt that is not the current one is ignored.
 //!
 //! The verbs and the application's commands are here, connecting and losing links in `lifecycle`, packets of the
 //! server in `receive`, packets of ours in `transmit`.
@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::command::{Command, Delivery, Level, Ticket};
 use crate::dialling::Dialling;
 use crate::error::{Error, ErrorCode};
-use crate::event::{Event, Message, Outcome};
+use crate::event::{Event, Outcome};
 use crate::journal::{Change, Journal, Lsn, Recovery};
 use crate::link::{Link, LinkPhase};
 use crate::liveness::{Sign, Transit};
@@ -62,7 +62,8 @@ pub enum Input<'a> {
     /// Everything that `poll_transmit` gave was handed to the transport.
     Flushed(Attempt),
     /// The driver stopped reading because the application is behind (`true`), or reads again. Silence that we cause
-    /// ourselves is no evidence against the link.
+    /// ourselves is no evidence against the link. It holds for the link of the moment and ends with it: the next one is
+    /// read until this says otherwise.
     ReadingPaused(bool),
     /// Every change up to this one is durable.
     Persisted(Lsn),
@@ -75,7 +76,7 @@ pub enum Input<'a> {
 /// What the engine wants done outside.
 #[derive(Debug)]
 pub enum Output {
-    /// Connect to the server with this index: `Engine::server` knows its URL.
+    /// Connect to the server with this index, as in [`Event::Connecting`]: [`Engine::server`] knows its URL.
     Dial(Attempt, usize),
     /// The same, but only until somebody has answered; then say [`Input::Reached`] and wait for `Proceed` or `Hangup`.
     /// Another link may be up meanwhile.
@@ -86,7 +87,8 @@ pub enum Output {
     TryAgain(Attempt),
     /// Look at what TCP knows of this connection, and say [`Input::Inspected`].
     Inspect(Attempt),
-    /// Write what `poll_transmit` still gives, without waiting for long, then close the transport (or stop dialling).
+    /// Write what `poll_transmit` still gives, without waiting for long, then close the transport. A way from `Probe`, or
+    /// one that is still dialled, is only given up: nothing is to be written there.
     Hangup(Attempt),
     /// Make this change durable, after all that came before it, then say [`Input::Persisted`]. Only of an engine made
     /// by [`Engine::recover`].
@@ -112,7 +114,6 @@ pub enum State {
 }
 
 /// The MQTT client engine. Single-threaded and pure: see the crate's description.
-#[derive(Debug)]
 pub struct Engine {
     /// Shared with whoever shows them.
     pub(crate) options: Arc<Options>,
@@ -129,15 +130,14 @@ pub struct Engine {
     pub(crate) chronicle: Chronicle,
     pub(crate) stats: Stats,
     pub(crate) attempts: Attempt,
-    pub(crate) reading_paused: bool,
     /// `Start` came while a stopped link was still saying farewell.
     pub(crate) start_again: bool,
     /// Who waits for what to be durable; true: it is a publish.
     pub(crate) syncs: VecDeque<(Lsn, Ticket, bool)>,
     /// Publishes that are complete once they are durable, until they are out of the list; true: they are durable.
     pub(crate) fsynced: BTreeMap<Ticket, bool>,
-    /// Received messages that the application gets once they are durable.
-    pub(crate) arriving: VecDeque<(Lsn, Message)>,
+    /// Received messages that the application gets once they are durable, and what must not overtake them.
+    pub(crate) arriving: VecDeque<(Lsn, Event)>,
     /// Why the journal cannot be written, while it cannot.
     pub(crate) store_failure: Option<Error>,
     closed: bool,
@@ -172,7 +172,6 @@ impl Engine {
             chronicle: Chronicle::default(),
             stats: Stats::default(),
             attempts: 0,
-            reading_paused: false,
             start_again: false,
             syncs: VecDeque::new(),
             fsynced: BTreeMap::new(),
@@ -221,7 +220,7 @@ impl Engine {
     /// Tells the engine what happened. Never fails, never blocks; drain the polls afterwards.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         let current = self.link.as_ref().map(|link| link.attempt);
-        let probe = self.dialling.probe.map(|way| way.attempt);
+        let probe = self.dialling.probe.as_ref().map(|way| way.attempt);
         match input {
             Input::Command(command) => self.command(now, command),
             Input::LinkUp(attempt) if current == Some(attempt) => self.link_up(now),
@@ -278,18 +277,18 @@ impl Engine {
     /// When an attempt, or a farewell, takes too long. A CONNACK that we do not read cannot be late.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let link = self.link.as_ref()?;
-        link.deadline.filter(|_| !(self.reading_paused && link.phase == LinkPhase::Greeting))
+        link.deadline.filter(|_| !(link.reading_paused && link.phase == LinkPhase::Greeting))
     }
 
     /// When silence after a PINGREQ means that the link is lost, unless we cause the silence.
     pub(crate) fn silence_ends(&self) -> Option<Instant> {
-        self.link.as_ref().filter(|_| !self.reading_paused)?.pulse.lost_at(&self.options)
+        self.link.as_ref().filter(|link| !link.reading_paused)?.pulse.lost_at(&self.options)
     }
 
     /// When a PINGREQ is due, and why, unless the application has no heartbeat.
     pub(crate) fn ping_due(&self) -> Option<(Instant, Sign)> {
         let link = self.link.as_ref().filter(|link| link.is_live() && self.options.heartbeat)?;
-        link.pulse.ping_due(&self.options, self.reading_paused || link.phase != LinkPhase::Live)
+        link.pulse.ping_due(&self.options, link.reading_paused || link.phase != LinkPhase::Live)
     }
 
     /// The state of the connection.
@@ -386,6 +385,9 @@ impl Engine {
         if self.options.client_id.is_empty() {
             Arc::make_mut(&mut self.options).client_id = before.client_id.clone();
         }
+        if self.options.servers != before.servers {
+            self.referral = Referral::default(); // the application's word is the last one
+        }
         self.session.outbound.reconfigure(&self.options);
         self.session.started_clean = false;
     }
@@ -470,8 +472,9 @@ impl Engine {
     }
 
     fn reading_paused(&mut self, now: Instant, paused: bool) {
-        self.reading_paused = paused;
-        if let Some(link) = self.link.as_mut().filter(|_| !paused) {
+        let Some(link) = self.link.as_mut().filter(|link| link.reading_paused != paused) else { return };
+        link.reading_paused = paused;
+        if !paused {
             link.pulse.excuse(now);
             if link.phase == LinkPhase::Greeting {
                 link.deadline = Some(now + self.options.connect_timeout);

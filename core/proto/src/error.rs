@@ -138,7 +138,7 @@ errors! {
     -42 SessionTakenOver Peer RetrySlowly "another client uses the same client identifier";
     /// The server answered a publish, subscribe or unsubscribe with a failure.
     -43 Rejected Peer Never "the server rejected the request";
-    /// The publish stood at the end of three connections in a row and was taken out, so that the others can pass.
+    /// The publish stood at the end of `quarantine_after` connections in a row and was taken out, so that the others can pass.
     -44 Quarantined Peer Never "given up: one connection after the other ended with it";
     /// The store cannot be written: full, read-only, an error of the disk. It is tried again until it can.
     -50 StoreFailed Us CallAgain "the store cannot be written";

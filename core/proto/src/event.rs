@@ -129,8 +129,8 @@ pub enum Outcome {
 /// An event of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// An attempt begins: its number since the last stable connection, from 1, and the index of the endpoint; one past
-    /// the last is a server that another one sent us to.
+    /// An attempt begins: its number since the client was started or last connected, from 1, and the index of the
+    /// endpoint; one past the last is a server that another one sent us to.
     Connecting(u32, usize),
     /// A connection was accepted.
     Connected(Box<Connected>),
@@ -149,9 +149,9 @@ pub enum Event {
     /// Messages of a topic never came: those before the message that follows this event.
     Gap(Box<Gap>),
     /// The store of the session: what is wrong with it (`StoreFailed`: it cannot be written, and publishes of QoS 1
-    /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was created; any other: a
-    /// publish that was complete because it was durable will not be delivered, and why), or `None` when it can be
-    /// written again.
+    /// and 2 are refused meanwhile; `StoreDamaged`: something in it could not be read when the client was made, or when
+    /// it was opened anew after an error; any other: a publish that was complete because it was durable will not be
+    /// delivered, and why), or `None` when it can be written again.
     Store(Option<Error>),
     /// The client was closed; nothing follows.
     Closed,

@@ -21,6 +21,7 @@ mod receive;
 mod reconnect;
 mod referral;
 mod rhythm;
+mod server;
 mod session;
 mod stats;
 mod text;

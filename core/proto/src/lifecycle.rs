@@ -71,8 +71,7 @@ impl Engine {
             self.stopped(true, false, Properties::new());
         }
         if std::mem::take(&mut self.start_again) {
-            self.reconnect.start(now);
-            self.timeout(now);
+            self.start(now);
         }
     }
 
@@ -98,11 +97,11 @@ impl Engine {
 
     pub(crate) fn dial(&mut self, now: Instant) {
         let (number, listed) = self.reconnect.begin(now, self.options.servers.len());
-        let endpoint = if self.referral.is_pending() { self.options.servers.len() } else { listed };
+        let server = self.choose(listed);
         self.stats.connect_attempts += 1;
         self.chronicle.attempt(now);
-        self.emit(Event::Connecting(number, endpoint));
-        let way = self.way(now, endpoint);
+        self.emit(Event::Connecting(number, server.index));
+        let way = self.way(now, server);
         self.link = Some(Link::new(way, &self.options, now));
     }
 
@@ -124,10 +123,8 @@ impl Engine {
         link.greet(now, self.options.protocol_version, &connect);
         if let Err(why) = wire::encode_connect(link.version, &connect, &mut link.control) {
             let error = Error::new(ErrorCode::InvalidOption, format!("CONNECT cannot be sent: {why:?}"));
-            self.lose_link(
-                now,
-                End { error, properties: Properties::new(), from_server: false, hang_up: true },
-            );
+            let end = End { error, properties: Properties::new(), from_server: false, hang_up: true };
+            return self.lose_link(now, end);
         }
         self.pipeline(now);
     }
@@ -267,6 +264,7 @@ impl Engine {
         for identifier in freed {
             self.session.identifiers.give_back(identifier);
         }
+        self.session.identifiers.session_lost();
         let restoring = match self.link.as_ref().is_some_and(|link| link.pipelined) {
             true => self.session.subscriptions.claim_pipelined(),
             false => self.session.subscriptions.session_lost(self.options.lost_session_subscriptions),
@@ -312,12 +310,12 @@ impl Engine {
         }
         let again = self.options.reconnect && end.error.next() != Next::Never;
         let when = self.when(&link);
-        let listed = link.server < self.options.servers.len();
+        let server = &link.way.server;
         let mut retry_in =
-            again.then(|| self.reconnect.lost(now, &self.options, &mut end.error, when, listed));
+            again.then(|| self.reconnect.lost(now, &self.options, &mut end.error, when, server.listed));
         let died = !end.from_server && end.error.code == ErrorCode::ConnectionLost;
-        let elsewhere = self.refer(link.server, was_connected, &mut end);
-        if elsewhere || (died && self.blame_the_flight(&link.phase, link.pipelined, link.server)) {
+        let elsewhere = self.refer(server, was_connected, &mut end);
+        if elsewhere || (died && self.blame_the_flight(&link)) {
             retry_in = retry_in.map(|_| self.reconnect.hurry(now));
         }
         if let (Some(at), Some(retry_in)) = (self.next_attempt(now, &link, end.error.code), &mut retry_in) {
@@ -335,7 +333,7 @@ impl Engine {
                 self.outage_is_over(unfinished);
             }
         } else {
-            self.chronicle.failed(now, end.error.code, link.server);
+            self.chronicle.failed(now, end.error.code, server.index);
         }
         self.emit_disconnected(Some(end.error), was_connected, end.from_server, retry_in, end.properties);
         self.timeout(now);

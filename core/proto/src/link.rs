@@ -135,8 +135,6 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) attempt: Attempt,
-    /// The endpoint that was dialled.
-    pub(crate) server: usize,
     pub(crate) version: Version,
     pub(crate) phase: LinkPhase,
     pub(crate) announced: Announced,
@@ -171,6 +169,8 @@ pub(crate) struct Link {
     /// When the transport was up to whoever answers to CONNECT, and the CONNECT was written.
     pub(crate) greeted: Option<Instant>,
     pub(crate) pulse: Pulse,
+    /// The driver does not read, because the application is behind.
+    pub(crate) reading_paused: bool,
     /// The application message that is the last thing that came, and when.
     pub(crate) sample: Option<(Sample, Instant)>,
     /// Bytes of a packet that is passed over.
@@ -187,7 +187,6 @@ impl Link {
     pub(crate) fn new(way: Way, options: &Options, now: Instant) -> Self {
         Link {
             attempt: way.attempt,
-            server: way.endpoint,
             version: options.protocol_version,
             phase: LinkPhase::Dialling,
             announced: Announced::default(),
@@ -209,6 +208,7 @@ impl Link {
             way,
             greeted: None,
             pulse: Pulse::new(now),
+            reading_paused: false,
             sample: None,
             skip: 0,
             pipelined: false,

@@ -49,9 +49,9 @@ pub struct Transit {
 /// What becomes of our bytes on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Movement {
-    /// There are few or none, or they stand still.
+    /// There are a segment or less, or the other side has taken none for the whole ping timeout.
     None,
-    /// They are getting there.
+    /// More than a segment is on its way, and nothing had to be sent again.
     Forward,
     /// TCP had to send them again.
     Lost,
@@ -112,6 +112,8 @@ pub(crate) struct Pulse {
     moving: Instant,
     /// The time for the first doubt has passed since the last sign of life.
     suspect: bool,
+    /// Another way was sought because of this doubt. If it came to nothing, the next one would too.
+    probed: bool,
     /// The present silence has been excused once: that we were late ourselves is no excuse for ever.
     excused: bool,
     /// When TCP is to be looked at.
@@ -129,6 +131,7 @@ impl Pulse {
             ping: None,
             moving: now,
             suspect: false,
+            probed: false,
             excused: false,
             look_at: None,
             trips: RoundTrips::default(),
@@ -162,7 +165,7 @@ impl Pulse {
 
     fn alive(&mut self, now: Instant) {
         self.last_received = now;
-        self.suspect = false;
+        (self.suspect, self.probed) = (false, false);
         self.look_at = None;
     }
 
@@ -219,7 +222,7 @@ impl Pulse {
             return Movement::None;
         }
         self.moving = now;
-        self.suspect = false;
+        (self.suspect, self.probed) = (false, false);
         Movement::Forward
     }
 
@@ -271,8 +274,9 @@ impl Pulse {
         self.suspect = true;
     }
 
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.suspect
+    /// The link is suspect, and no other way was sought since it is. True once for each doubt.
+    pub(crate) fn wants_another_way(&mut self) -> bool {
+        self.suspect && !std::mem::replace(&mut self.probed, true)
     }
 
     /// When the silence after a PINGREQ means that the link is lost. Any byte is a sign of life: a PINGRESP may stand

@@ -12,8 +12,9 @@ use bytes::BytesMut;
 use std::collections::BTreeMap;
 
 use crate::engine::Engine;
-use crate::link::LinkPhase;
+use crate::link::{Link, LinkPhase};
 use crate::options::LostSubscriptions;
+use crate::server::Url;
 use crate::session::Request;
 use crate::time::Instant;
 use crate::transmit::encode_request;
@@ -33,14 +34,14 @@ struct Manners {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Memory(BTreeMap<String, Manners>);
+pub(crate) struct Memory(BTreeMap<Url, Manners>);
 
 impl Memory {
-    fn of(&mut self, server: &str) -> &mut Manners {
+    fn of(&mut self, server: &Url) -> &mut Manners {
         if self.0.len() >= SERVERS && !self.0.contains_key(server) {
             self.0.clear();
         }
-        self.0.entry(server.to_owned()).or_default()
+        self.0.entry(server.clone()).or_default()
     }
 }
 
@@ -95,7 +96,8 @@ impl Engine {
         let expiry = self.link.as_ref().map_or(0, |link| link.announced.session_expiry);
         let expired = expiry < u32::MAX && self.reconnect.outage(now).as_secs() > expiry.into();
         let (certain, restarted) = (!held.kept || expired, self.reconnect.found_nobody);
-        let manners = self.manners();
+        let Some(link) = &self.link else { return false };
+        let manners = self.memory.of(&link.way.server.url);
         let loses = manners.loses[usize::from(!restarted)].unwrap_or(restarted);
         !manners.refuses && (certain || loses)
     }
@@ -103,23 +105,17 @@ impl Engine {
     /// The CONNACK says what became of a session that should have been there.
     pub(crate) fn learn(&mut self, lost: bool) {
         let restarted = self.reconnect.found_nobody;
-        self.manners().loses[usize::from(!restarted)] = Some(lost);
+        let Some(link) = &self.link else { return };
+        self.memory.of(&link.way.server.url).loses[usize::from(!restarted)] = Some(lost);
     }
 
     /// The connection died between CONNECT and CONNACK. True if that may be for what followed the CONNECT: the next
     /// attempt may come at once, without it.
-    pub(crate) fn blame_the_flight(&mut self, phase: &LinkPhase, pipelined: bool, server: usize) -> bool {
-        let blamed = pipelined && *phase == LinkPhase::Greeting;
+    pub(crate) fn blame_the_flight(&mut self, link: &Link) -> bool {
+        let blamed = link.pipelined && link.phase == LinkPhase::Greeting;
         if blamed {
-            let url = self.server(server).unwrap_or_default().to_owned();
-            self.memory.of(&url).refuses = true;
+            self.memory.of(&link.way.server.url).refuses = true;
         }
         blamed
-    }
-
-    fn manners(&mut self) -> &mut Manners {
-        let server = self.link.as_ref().map_or(0, |link| link.server);
-        let url = self.server(server).unwrap_or_default().to_owned();
-        self.memory.of(&url)
     }
 }

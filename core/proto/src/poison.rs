@@ -1,7 +1,7 @@
 //! Poison: a message that ends every connection on which it is sent, by us or to us.
 //!
-//! The session brings it back on the next connection, so nothing else would ever pass. What stood at the end of three
-//! connections in a row is *quarantined*: ours completes with `Quarantined`, theirs is acknowledged (with an error where
+//! The session brings it back on the next connection, so nothing else would ever pass. What stood at the end of
+//! `quarantine_after` connections in a row is *quarantined*: ours completes with `Quarantined`, theirs is acknowledged (with an error where
 //! MQTT 5 lets us say so) and not handed over. The event carries the message, so that nothing is lost silently.
 //!
 //! Of ours, the suspect is the oldest publish that the connection carried and the server did not acknowledge. It may be
@@ -128,9 +128,12 @@ impl Engine {
 
     fn quarantine_ours(&mut self, place: Place) {
         let Some(item) = self.session.outbound.remove(place, &mut self.session.journal) else { return };
-        if let (Phase::Sent(identifier), QoS::AtLeastOnce) = (item.phase, item.publish.qos) {
-            self.session.identifiers.give_back(identifier);
-        } // That of QoS 2 stays taken: the server may hold the message, and would take another one for it.
+        match (item.phase, item.publish.qos) {
+            (Phase::Sent(identifier), QoS::AtLeastOnce) => self.session.identifiers.give_back(identifier),
+            // The server may hold the message, and would take another one for it.
+            (Phase::Sent(identifier), _) => self.session.identifiers.withhold(identifier),
+            _ => {}
+        }
         self.quarantined(Quarantined {
             ticket: Some(item.ticket),
             packet_identifier: 0,

@@ -197,22 +197,24 @@ impl Engine {
 
     fn deliver(&mut self, publish: Publish, dup: bool, delivery: Option<Delivery>) {
         self.stats.received_messages += 1;
-        if let Some(gap) = self.session.sequences.arrived(&self.options, &publish, dup) {
-            self.stats.gaps += 1;
-            self.stats.missing_messages += gap.missing();
-            self.emit(Event::Gap(Box::new(gap)));
-        }
+        let gap = self.session.sequences.arrived(&self.options, &publish, dup);
         let raw_topic = self.raw_topic.take();
         let (token, redelivered) = (None, false);
         let mut message = Message { publish, raw_topic, dup, delivery, token, redelivered };
         let early = self.options.acknowledge == Acknowledge::Stored && message.raw_topic.is_none();
         let kept = delivery.filter(|_| early).and_then(|delivery| self.keep(&message, delivery));
-        match kept {
-            Some((token, lsn)) => {
-                message.token = Some(token);
-                self.arriving.push_back((lsn, message));
+        message.token = kept.map(|(token, _)| token);
+        let gap = gap.map(|gap| {
+            self.stats.gaps += 1;
+            self.stats.missing_messages += gap.missing();
+            Event::Gap(Box::new(gap))
+        });
+        let lsn = kept.map_or(0, |(_, lsn)| lsn);
+        for event in gap.into_iter().chain([Event::Message(message)]) {
+            match delivery {
+                Some(_) => self.emit_after(lsn, event),
+                None => self.emit(event), // QoS 0 waits for no disk
             }
-            None => self.emit(Event::Message(message)),
         }
     }
 
@@ -230,8 +232,9 @@ impl Engine {
     /// The item in flight under the identifier of an acknowledgement, if it is of this QoS.
     fn flight(&mut self, ack: &Ack, qos: QoS) -> Option<(Place, Phase)> {
         let found = self.session.outbound.in_flight(ack.packet_identifier);
-        let found =
-            found.filter(|(_, item)| item.publish.qos == qos).map(|(place, item)| (place, item.phase));
+        // What has its identifier and was never written waits for the disk: nobody can have answered it.
+        let found = found.filter(|(_, item)| item.publish.qos == qos && item.written);
+        let found = found.map(|(place, item)| (place, item.phase));
         self.stats.tolerated += u64::from(found.is_none());
         found
     }

@@ -161,7 +161,12 @@ impl Reconnect {
         self.at = None;
         self.began = now;
         self.attempts += 1;
-        (self.attempts, self.endpoint % endpoints.max(1))
+        (self.attempts, self.next_endpoint(false, endpoints))
+    }
+
+    /// The endpoint of the next attempt. `fails`: the one that is tried now comes to nothing.
+    pub(crate) fn next_endpoint(&self, fails: bool, endpoints: usize) -> usize {
+        self.endpoint.wrapping_add(fails.into()) % endpoints.max(1)
     }
 
     pub(crate) fn connected(&mut self, now: Instant) {

@@ -7,6 +7,7 @@
 
 use crate::engine::Engine;
 use crate::lifecycle::End;
+use crate::server::{Server, Url};
 use crate::wire::PropertyId;
 
 /// References that are followed before a connection has proved stable: servers may send us round in a circle.
@@ -14,14 +15,20 @@ const HOPS: u32 = 4;
 
 #[derive(Debug, Default)]
 pub(crate) struct Referral {
-    url: Option<String>,
+    url: Option<Url>,
     for_good: bool,
     hops: u32,
 }
 
 impl Referral {
-    pub(crate) fn is_pending(&self) -> bool {
-        self.url.is_some()
+    /// The server that counts in place of the list.
+    pub(crate) fn url(&self) -> Option<&Url> {
+        self.url.as_ref()
+    }
+
+    /// It counts also after a connection to it is lost.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.for_good
     }
 
     /// A connection lasts.
@@ -31,23 +38,15 @@ impl Referral {
 }
 
 impl Engine {
-    /// The URL behind the index that `Output::Dial` gives: a server of the options, or one that another sent us to.
-    pub fn server(&self, index: usize) -> Option<&str> {
-        let listed = self.options.servers.get(index).map(String::as_str);
-        listed.or_else(|| self.referral.url.as_deref().filter(|_| index == self.options.servers.len()))
-    }
-
     /// A connection to this server ended. True if it sent us to another one.
-    pub(crate) fn refer(&mut self, server: usize, was_connected: bool, end: &mut End) -> bool {
-        let url = self.server(server).map(str::to_owned);
-        let referred = server >= self.options.servers.len();
-        if referred && !(was_connected && self.referral.for_good) {
+    pub(crate) fn refer(&mut self, server: &Server, was_connected: bool, end: &mut End) -> bool {
+        if !server.listed && !(was_connected && self.referral.for_good) {
             self.referral.url = None;
         }
         let code = end.error.reason_code.filter(|code| end.from_server && matches!(code, 0x9C | 0x9D));
         let reference =
             end.properties.text(PropertyId::ServerReference).filter(|_| self.options.follow_references);
-        let (Some(code), Some(reference), Some(url)) = (code, reference, url) else { return false };
+        let (Some(code), Some(reference)) = (code, reference) else { return false };
         if self.referral.hops >= HOPS {
             end.error.detail =
                 format!("{}; not followed: {HOPS} references in a row", end.error.detail).into();
@@ -55,8 +54,9 @@ impl Engine {
             return false;
         }
         let first = reference.split_whitespace().next();
-        let Some(there) = first.and_then(|name| beside(&url, name)) else { return false };
-        self.referral = Referral { url: Some(there), for_good: code == 0x9D, hops: self.referral.hops + 1 };
+        let Some(there) = first.and_then(|name| beside(server.url.as_str(), name)) else { return false };
+        self.referral =
+            Referral { url: Some(Url::new(&there)), for_good: code == 0x9D, hops: self.referral.hops + 1 };
         true
     }
 }
@@ -65,12 +65,13 @@ impl Engine {
 fn beside(url: &str, name: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]%".contains(&byte);
     let (scheme, rest) = url.split_once("://")?;
-    let scheme = scheme.strip_suffix("+srv").unwrap_or(scheme);
+    let scheme = scheme.to_ascii_lowercase();
+    let scheme = scheme.strip_suffix("+srv").unwrap_or(&scheme);
     if name.is_empty() || !name.bytes().all(plain) || scheme == "unix" {
         return None;
     }
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    let path = host.find('/').filter(|_| scheme.starts_with("ws")).map_or("", |at| &host[at..]);
+    // As endpoints are parsed: where there is a path, it and its query may hold an @ and the credentials no slash.
+    let path = rest.find(['/', '?', '#']).filter(|_| scheme.starts_with("ws")).map_or("", |at| &rest[at..]);
     Some(format!("{scheme}://{name}{path}"))
 }
 
@@ -84,6 +85,17 @@ mod tests {
         assert_eq!(there("mqtts://u:p@a:1", "b:2"), "mqtts://b:2");
         assert_eq!(there("wss://u:p@a/path", "[::1]:2"), "wss://[::1]:2/path");
         assert_eq!(there("mqtts+srv://a", "b"), "mqtts://b");
+        assert_eq!(there("MQTTS+SRV://a", "b"), "mqtts://b");
+    }
+
+    #[test]
+    fn a_path_is_kept_whatever_stands_in_it() {
+        let there = |url, name| beside(url, name).unwrap_or_default();
+        assert_eq!(there("wss://a/x@y", "b"), "wss://b/x@y");
+        assert_eq!(there("wss://u:p@h:9/a@b?c=d", "b"), "wss://b/a@b?c=d");
+        assert_eq!(there("ws://u:p@h?c=d@e", "b"), "ws://b?c=d@e");
+        assert_eq!(there("WSS://a/path", "b"), "wss://b/path");
+        assert_eq!(there("mqtts://u:p/q@h", "b"), "mqtts://b", "no path, but a password with a slash");
     }
 
     #[test]

@@ -3,13 +3,25 @@
 //! First the kind in capitals, then what it is about (`#5` is the operation with ticket 5), then `field=value`, all of
 //! them, in a fixed order. Payloads and binary values are hexadecimal and a value is `-` when it is empty or absent;
 //! white space, control characters and `%` in topics are percent-encoded, so a line is always words and one line.
+//!
+//! And what `Debug` shows of an engine.
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::engine::Engine;
 use crate::error::{Error, Who};
 use crate::event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
 use crate::poison::Quarantined;
 use crate::wire::{Properties, PropertyValue};
+
+/// Not what is under way: packets that wait hold credentials and payloads.
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Engine");
+        shown.field("state", &self.state()).field("options", self.options()).field("stats", &self.stats());
+        shown.finish_non_exhaustive()
+    }
+}
 
 impl Display for Event {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

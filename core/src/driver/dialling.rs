@@ -14,19 +14,18 @@ use crate::transport::{Road, Way};
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Driver {
-    fn road(&mut self, server: usize) -> Result<Road, Error> {
-        let url = self.engine.server(server).unwrap_or_default();
+    fn road(&mut self, attempt: Attempt) -> Result<Road, Error> {
+        let (url, referred) = self.engine.server(attempt).unwrap_or_default();
         let dialler = self.shared.queue.lock().dialler.clone();
         let road = self.garage.road(url, self.engine.options(), dialler);
         // What another server calls a server is no option of ours, and no reason to give up.
-        let referred = server >= self.engine.options().servers.len();
         road.map_err(
             |error| if referred { Error::new(ErrorCode::ConnectFailed, error.detail) } else { error },
         )
     }
 
-    pub(super) fn dial(&mut self, now: Instant, attempt: Attempt, server: usize) {
-        match self.road(server) {
+    pub(super) fn dial(&mut self, now: Instant, attempt: Attempt) {
+        match self.road(attempt) {
             Ok(road) => {
                 let wait = budget::wait(now);
                 if !wait.is_zero() {
@@ -40,8 +39,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn begin_probe(&mut self, now: Instant, attempt: Attempt, server: usize) {
-        match self.road(server) {
+    pub(super) fn begin_probe(&mut self, now: Instant, attempt: Attempt) {
+        match self.road(attempt) {
             Ok(road) => self.probe = Some(Way::begin(attempt, road, Duration::ZERO)),
             Err(error) => self.engine.handle(now, Input::LinkDown(attempt, error)),
         }
@@ -81,6 +80,7 @@ impl Driver {
                 self.link = Link::Up(attempt, stream);
                 self.write_failed = false;
                 self.unflushed = false;
+                self.reading_paused = false;
                 self.engine.handle(now, Input::LinkUp(attempt));
             }
             Err(error) => self.link_down(now, attempt, error),
@@ -115,6 +115,15 @@ impl Driver {
         if self.probe.as_ref().is_some_and(|way| way.attempt == attempt) {
             self.probe = None;
             return;
+        }
+        let is_link = match &self.link {
+            // What was left to say to it must not be said to the next one.
+            Link::Down => true,
+            Link::Dialling(way) => way.attempt == attempt,
+            Link::Up(link, _) => *link == attempt,
+        };
+        if !is_link {
+            return; // a way beside the link that has ended by itself
         }
         let mut rest = std::mem::take(&mut self.unsent);
         self.engine.poll_transmit(now, &mut scratch.transmit);

@@ -101,9 +101,14 @@ impl Base {
         self.lease.medium()
     }
 
-    /// Makes the changes durable.
-    pub(super) fn commit(&self, changes: &[Change]) -> Result<Growth, Trouble> {
-        self.write(|txn| rows::apply(txn, changes))
+    /// Makes the changes durable, and a note of this run of the system with them if it is wanted.
+    pub(super) fn commit(&self, changes: &[Change], note_boot: bool) -> Result<Growth, Trouble> {
+        self.write(|txn| {
+            if note_boot {
+                rows::note_boot(txn)?;
+            }
+            rows::apply(txn, changes)
+        })
     }
 
     /// Makes what `fill` does durable.
@@ -123,9 +128,9 @@ impl Base {
         self.attempt(rows::formats)
     }
 
-    /// See [`rows::note_boot`].
-    pub(super) fn note_boot(&self) -> Result<bool, Trouble> {
-        self.attempt(rows::note_boot)
+    /// See [`rows::is_of_another_boot`].
+    pub(super) fn is_of_another_boot(&self) -> Result<bool, Trouble> {
+        self.attempt(rows::is_of_another_boot)
     }
 
     /// See [`rows::portion`].

@@ -38,13 +38,23 @@ pub(super) struct Store {
     weight: u64,
     /// The name in the directory may not be durable.
     unsettled: bool,
+    /// The file was last written in another run of the system. The next commit notes this one: opening must not fail
+    /// because the disk is full.
+    of_another_boot: bool,
     rest: u32,
 }
 
 impl Store {
     pub(super) fn new(path: PathBuf, lock: Lock, plug: Plug, base: Base, weight: u64) -> Store {
         let medium = base.medium().clone();
-        Store { path, lock, plug, base: Some(base), medium, weight, unsettled: false, rest: 0 }
+        let (unsettled, of_another_boot) = (false, false);
+        Store { path, lock, plug, base: Some(base), medium, weight, unsettled, of_another_boot, rest: 0 }
+    }
+
+    /// Notes this run of the system with the next commit, if it is another one.
+    pub(super) fn notes_boot(mut self, of_another: bool) -> Store {
+        self.of_another_boot = of_another;
+        self
     }
 
     /// Gives back free space, however long it takes.
@@ -73,9 +83,13 @@ impl Store {
             files::sync_directory(&self.path)?;
             self.unsettled = false;
         }
+        let note_boot = self.of_another_boot;
         let base = self.opened()?;
-        match base.commit(changes) {
-            Ok(growth) => self.weight = (self.weight + growth.more).saturating_sub(growth.less),
+        match base.commit(changes, note_boot) {
+            Ok(growth) => {
+                self.weight = (self.weight + growth.more).saturating_sub(growth.less);
+                self.of_another_boot = false;
+            }
             Err(trouble) => {
                 self.give_up();
                 return Err(trouble);
@@ -114,7 +128,7 @@ impl Store {
         self.medium = recovered.base.medium().clone();
         self.base = Some(recovered.base);
         self.unsettled = true;
-        Ok(Trouble::Loss(recovered.words))
+        Ok(Trouble::Loss(recovered.damage.to_string()))
     }
 
     fn give_up(&mut self) {
@@ -145,6 +159,7 @@ impl Store {
         }
         self.medium = base.medium().clone();
         self.base = Some(base);
+        self.of_another_boot = false;
         self.unsettled = true;
         files::sync_directory(&self.path)?;
         self.unsettled = false;

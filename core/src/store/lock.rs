@@ -42,9 +42,11 @@ struct Registry {
 /// This process, and nobody else, uses the store.
 #[derive(Debug)]
 pub(super) struct Lock {
-    claim: Claim,
-    /// Open as long as the lock is needed: closing it is giving it up.
+    /// Open as long as the lock is needed: closing it is giving it up. Closed before the claim ends (fields go in this
+    /// order): whoever waits for the claim takes the lock next, and this process has only one, which any descriptor
+    /// gives up.
     file: File,
+    claim: Claim,
 }
 
 impl Lock {
@@ -53,7 +55,7 @@ impl Lock {
         let claim = Claim::enter(path, deadline)?;
         loop {
             let holder = match take(path).map_err(|error| failed(path, error))? {
-                Ok(file) => return Ok(Lock { claim, file }),
+                Ok(file) => return Ok(Lock { file, claim }),
                 Err(holder) => holder,
             };
             if Instant::now() >= deadline {
@@ -143,5 +145,36 @@ impl Drop for Claim {
             registry.held.lock().remove(&self.path);
             registry.released.notify_all();
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_closed_before_another_thread_can_have_the_store() {
+        let path = std::env::temp_dir().join(format!("remqtt-lock-{}", process::id()));
+        let name = sibling(&path, LOCK);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let lock = Lock::acquire(&path, deadline).unwrap();
+        let is_open = || {
+            let mut descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+            descriptors.any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|file| file == name))
+        };
+        assert!(is_open());
+        // While we have the registry, no claim can end.
+        let registry = REGISTRY.get_or_try_init(|| Ok(Registry::default())).unwrap();
+        let held = registry.held.lock();
+        let owner = thread::spawn(|| drop(lock));
+        while is_open() {
+            assert!(Instant::now() < deadline, "the claim ends first");
+            thread::yield_now();
+        }
+        drop(held);
+        owner.join().unwrap();
+        fs::remove_file(name).unwrap();
     }
 }

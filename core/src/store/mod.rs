@@ -29,7 +29,7 @@ mod tests;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,13 +61,32 @@ pub trait SessionStore: Send {
 pub struct Opened {
     /// The store.
     pub store: Box<dyn SessionStore>,
-    /// What was lost and where the damaged file is, in words.
-    pub damage: Option<Error>,
+    /// What was wrong with it.
+    pub damage: Option<Damage>,
 }
 
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened").field("damage", &self.damage).finish_non_exhaustive()
+    }
+}
+
+/// What was wrong with a store when it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// That, and what was lost, in words.
+    pub what: String,
+    /// Where the file is that was in its place, as it was.
+    pub aside: Option<PathBuf>,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match &self.aside {
+            Some(aside) => write!(f, "; the file as it was is {}", aside.display()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -96,6 +115,7 @@ pub(crate) fn open_with(path: &Path, row: &mut dyn FnMut(&[u8], &[u8]), plug: Pl
     }
 }
 
+/// Rows were lost.
 fn damaged(path: &Path, what: impl fmt::Display) -> Error {
     Error::new(ErrorCode::StoreDamaged, format!("{}: {what}", path.display()))
 }

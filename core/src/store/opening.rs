@@ -9,7 +9,7 @@ use super::durable::Store;
 use super::lock::Lock;
 use super::recovery::{self, Recovered};
 use super::rows::{self, STORE_FORMAT};
-use super::{damaged, failed, files, Error, Opened, ROW_FORMAT};
+use super::{failed, files, Damage, Error, Opened, ROW_FORMAT};
 
 /// A store of which the lock is held, and nothing else yet.
 pub(super) struct Opening {
@@ -31,7 +31,7 @@ impl Opening {
     pub(super) fn instead_of_directory(self) -> Result<Opened, Error> {
         let full = fs::read_dir(&self.path).map(|mut entries| entries.next().is_some());
         match full {
-            Ok(false) => self.replace("it is an empty directory"),
+            Ok(false) => self.replace("it is an empty directory".into()),
             Ok(true) => Err(failed(&self.path, "it is a directory with files in it")),
             Err(error) => Err(failed(&self.path, error)),
         }
@@ -50,7 +50,7 @@ impl Opening {
             Ok(Some((STORE_FORMAT, ROW_FORMAT))) => {}
             Ok(found) => {
                 base.abandon();
-                return self.replace(&recovery::unknown(found));
+                return self.replace(recovery::unknown(found));
             }
             Err(trouble) => {
                 base.abandon();
@@ -65,10 +65,11 @@ impl Opening {
                 return self.recover(&medium, &what, last, row);
             }
         };
-        let rebooted = base.note_boot().map_err(|trouble| failed(&self.path, trouble))?;
+        let rebooted = base.is_of_another_boot().map_err(|trouble| failed(&self.path, trouble))?;
         // A power cut in the middle of a commit loses nothing: nobody was told of that commit.
-        let damage = (undone && (closed || !rebooted)).then(|| damaged(&self.path, UNDONE));
-        let mut store = Store::new(self.path, self.lock, self.plug, base, weight);
+        let damage = (undone && (closed || !rebooted)).then(|| Damage { what: UNDONE.into(), aside: None });
+        let store = Store::new(self.path, self.lock, self.plug, base, weight);
+        let mut store = store.notes_boot(rebooted);
         store.give_back_everything();
         Ok(Opened { store: Box::new(store), damage })
     }
@@ -82,9 +83,9 @@ impl Opening {
         row: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<Opened, Error> {
         let recovered = recovery::recover(&self.path, &self.plug, medium, what);
-        let Recovered { base, rows, words } = recovered.map_err(|trouble| failed(&self.path, trouble))?;
+        let Recovered { base, rows, damage } = recovered.map_err(|trouble| failed(&self.path, trouble))?;
         let weight = rows.iter().map(|(key, value)| rows::weight(key, value)).sum();
-        let opened = self.opened(base, weight, Some(words))?;
+        let opened = self.opened(base, weight, Some(damage))?;
         for (key, value) in rows.iter().filter(|(key, _)| last.as_ref().is_none_or(|last| key > last)) {
             row(key, value);
         }
@@ -92,16 +93,15 @@ impl Opening {
     }
 
     /// A new store in place of what cannot be one.
-    fn replace(self, what: &str) -> Result<Opened, Error> {
+    fn replace(self, what: String) -> Result<Opened, Error> {
         let replaced = recovery::replace(&self.path, &self.plug, &[], what);
-        let (base, words) = replaced.map_err(|trouble| failed(&self.path, trouble))?;
-        self.opened(base, 0, Some(words))
+        let (base, damage) = replaced.map_err(|trouble| failed(&self.path, trouble))?;
+        self.opened(base, 0, Some(damage))
     }
 
     /// A store whose file was just put there.
-    fn opened(self, base: Base, weight: u64, damage: Option<String>) -> Result<Opened, Error> {
+    fn opened(self, base: Base, weight: u64, damage: Option<Damage>) -> Result<Opened, Error> {
         files::sync_directory(&self.path).map_err(|error| failed(&self.path, error))?;
-        let damage = damage.map(|words| damaged(&self.path, words));
         Ok(Opened { store: Box::new(Store::new(self.path, self.lock, self.plug, base, weight)), damage })
     }
 }

@@ -6,22 +6,21 @@ use super::base::{Base, Trouble};
 use super::disk::{Medium, Plug};
 use super::rows::{self, Row, STORE_FORMAT};
 use super::salvage::{salvage, Salvage};
-use super::{files, ROW_FORMAT};
+use super::{files, Damage, ROW_FORMAT};
 
 /// A new store with what could be read of a damaged one.
 pub(super) struct Recovered {
     pub(super) base: Base,
     pub(super) rows: Vec<Row>,
-    /// What was lost, and where the damaged file is.
-    pub(super) words: String,
+    pub(super) damage: Damage,
 }
 
 /// Writes a new store with what can be read of this one, which is set aside. The directory is to be synced after it.
 pub(super) fn recover(path: &Path, plug: &Plug, medium: &Medium, what: &str) -> Result<Recovered, Trouble> {
     let Salvage { rows, expected, formats } = salvage(medium);
     if formats.is_some_and(|found| found != (STORE_FORMAT, ROW_FORMAT)) {
-        let (base, words) = replace(path, plug, &[], &unknown(formats))?;
-        return Ok(Recovered { base, rows: Vec::new(), words });
+        let (base, damage) = replace(path, plug, &[], unknown(formats))?;
+        return Ok(Recovered { base, rows: Vec::new(), damage });
     }
     let rows: Vec<Row> = rows.into_iter().collect();
     let lost = match expected.map(|expected| expected.saturating_sub(rows.len() as u64)) {
@@ -29,16 +28,21 @@ pub(super) fn recover(path: &Path, plug: &Plug, medium: &Medium, what: &str) -> 
         None => "an unknown number lost".into(),
     };
     let what = format!("{what}; {} rows were recovered, {lost}", rows.len());
-    let (base, words) = replace(path, plug, &rows, &what)?;
-    Ok(Recovered { base, rows, words })
+    let (base, damage) = replace(path, plug, &rows, what)?;
+    Ok(Recovered { base, rows, damage })
 }
 
 /// Writes a new store with these rows; what is there is set aside. The directory is to be synced after it.
-pub(super) fn replace(path: &Path, plug: &Plug, rows: &[Row], what: &str) -> Result<(Base, String), Trouble> {
+pub(super) fn replace(
+    path: &Path,
+    plug: &Plug,
+    rows: &[Row],
+    what: String,
+) -> Result<(Base, Damage), Trouble> {
     let base = write(path, plug, rows)?;
     let aside = files::set_aside(path)?;
     files::settle(path)?;
-    Ok((base, format!("{what}; the file as it was is {}", aside.display())))
+    Ok((base, Damage { what, aside: Some(aside) }))
 }
 
 /// Writes a store with these rows into a new file beside this path.

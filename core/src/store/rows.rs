@@ -6,7 +6,7 @@
 
 use std::ops::Bound;
 
-use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::{Change, ROW_FORMAT};
 
@@ -120,16 +120,17 @@ fn boot() -> u32 {
     std::fs::read("/proc/sys/kernel/random/boot_id").map_or(0, |identity| crc32fast::hash(&identity))
 }
 
-/// Whether the database was last written before the machine was started, and with that in it.
-pub(super) fn note_boot(db: &Database) -> Result<bool, redb::Error> {
+/// True if the database was last written in another run of the system, or the system has no number for it.
+pub(super) fn is_of_another_boot(db: &impl ReadableDatabase) -> Result<bool, redb::Error> {
     let boot = boot();
-    let txn = db.begin_write()?;
-    let before = txn.open_table(META)?.insert(BOOT_KEY, boot)?.map(|before| before.value());
-    match before == Some(boot) && boot != 0 {
-        true => txn.abort()?,
-        false => txn.commit()?,
-    }
-    Ok(before != Some(boot) || boot == 0)
+    let written = db.begin_read()?.open_table(META)?.get(BOOT_KEY)?.map(|written| written.value());
+    Ok(written != Some(boot) || boot == 0)
+}
+
+/// Notes this run of the system.
+pub(super) fn note_boot(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    txn.open_table(META)?.insert(BOOT_KEY, boot())?;
+    Ok(())
 }
 
 /// A row that was read: its key and its value.

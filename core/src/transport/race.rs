@@ -67,6 +67,8 @@ pub(super) struct Race<'a> {
     /// Those that were tried and may be tried again, the one whose turn is next in front.
     tried: VecDeque<SocketAddr>,
     tries: Vec<(SocketAddr, Try)>,
+    /// Those that said no.
+    refused: Vec<SocketAddr>,
     stagger: Option<Pin<Box<Sleep>>>,
     failure: Option<Error>,
 }
@@ -82,6 +84,7 @@ impl<'a> Race<'a> {
             untried: known.find(host, port).into_iter().collect(),
             tried: VecDeque::new(),
             tries: Vec::new(),
+            refused: Vec::new(),
             stagger: None,
             failure: None,
         }
@@ -126,18 +129,21 @@ impl<'a> Race<'a> {
         self.resolving = None;
         match resolved {
             Ok(addresses) => {
-                let fits = |address: &SocketAddr| self.local.fits(address);
-                let seen =
-                    |address: &SocketAddr| self.untried.contains(address) || self.tried.contains(address);
-                let new: Vec<_> = addresses.into_iter().filter(|a| fits(a) && !seen(a)).collect();
-                self.untried.extend(new);
-                if self.untried.is_empty() && self.tried.is_empty() {
+                let mut fitting = addresses;
+                fitting.retain(|address| self.local.fits(address));
+                if fitting.is_empty() {
                     let why = "no address of the family of bind_address";
                     self.failure = Some(self.failed(&io::Error::new(io::ErrorKind::AddrNotAvailable, why)));
                 }
+                fitting.retain(|address| !self.has_seen(address));
+                self.untried.extend(fitting);
             }
             Err(error) => self.failure = Some(error),
         }
+    }
+
+    fn has_seen(&self, address: &SocketAddr) -> bool {
+        self.untried.contains(address) || self.tried.contains(address) || self.refused.contains(address)
     }
 
     /// What the tries have come to.
@@ -152,6 +158,7 @@ impl<'a> Race<'a> {
                     // Whoever answers so is not asked again, and not by other tries that are under way.
                     self.tried.retain(|other| *other != address);
                     self.tries.retain(|(other, _)| *other != address);
+                    self.refused.push(address);
                     self.failure = Some(self.failed(&error));
                     at = 0;
                 }
@@ -166,7 +173,9 @@ impl<'a> Race<'a> {
         }
         let local = self.local;
         self.tries.push((address, Box::pin(local.connect(address))));
-        self.stagger = (!self.untried.is_empty()).then(|| Box::pin(tokio::time::sleep(STAGGER)));
+        // The resolver may yet name the next one.
+        let next = !self.untried.is_empty() || self.resolving.is_some();
+        self.stagger = next.then(|| Box::pin(tokio::time::sleep(STAGGER)));
     }
 
     fn failed(&self, error: &io::Error) -> Error {
@@ -226,6 +235,42 @@ mod tests {
         race.untried.push_front(gone);
         assert_eq!(winner(race).await, live);
         assert_eq!(known.find("name.test", live.port()), Some(live));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_was_good_and_is_silent_does_not_keep_new_ones_from_being_tried() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live = listener.local_addr().unwrap();
+        let known: &'static Known = Box::leak(Box::default());
+        let mut race = race(&[live], known);
+        // The resolver answers while the try goes on.
+        race.begin(refusing());
+        race.tries[0].1 = Box::pin(std::future::pending());
+        let winner = tokio::time::timeout(Duration::from_secs(10), winner(race)).await;
+        assert_eq!(winner.expect("nothing was tried beside it"), live);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refused_is_not_asked_again_when_the_resolver_names_it() {
+        let known: &'static Known = Box::leak(Box::default());
+        let gone = refusing();
+        known.remember("name.test", gone);
+        let mut race = Race::new("name.test", gone.port(), Local::default(), known);
+        race.resolving = Some(Box::pin(std::future::pending()));
+        let mut gate = Gate::opened();
+        poll_fn(|cx| {
+            let _ = race.poll(cx, &mut gate);
+            if race.tries.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        let _listener = std::net::TcpListener::bind(gone).unwrap();
+        race.resolving = Some(Box::pin(async move { Ok(vec![gone]) }));
+        let error = poll_fn(|cx| race.poll(cx, &mut gate)).await.unwrap_err();
+        assert!(error.detail.contains("refused"), "{error}");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@
 //! | PUBLISH, QoS 1 and 2 | the message and its packet identifier |
 //! | PUBREL | that only PUBREL may be sent from here on |
 //! | PUBREC | the identifier of the message, which the application has finished with |
+//! | PUBACK, PUBREC with `acknowledge = stored` | the message, which the application has not finished with |
 //! | PUBCOMP | that this identifier is free again |
 //! | SUBSCRIBE, UNSUBSCRIBE | that the filters are wanted, or not any more |
 //!
@@ -51,7 +52,8 @@ pub struct Change {
     pub value: Option<Bytes>,
 }
 
-/// Tickets and the numbers of received messages are promised to be unique over restarts; the promise is written once for so many of them.
+/// Tickets of stored publishes and the numbers of received messages are promised to be unique over restarts; the promise
+/// is written once for so many of them.
 const PROMISE: u64 = 4_096;
 
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 //! | key | value | there while |
 //! |---|---|---|
 //! | `S` | whether the session outlives its connection, client identifier | from the first use of the store on |
-//! | `T` | tickets up to this one may have been used | likewise |
+//! | `T` | tickets up to this one may have been used | from the first stored publish on |
 //! | `P` place | ticket, expiry, version, PUBLISH | a publish of QoS 1 or 2 is accepted and not complete |
 //! | `F` place | packet identifier, released or not | it is in flight |
 //! | `R` packet identifier | fingerprint of the message | a QoS 2 message is done with and its PUBREL has not come |
@@ -13,7 +13,7 @@
 //! | `W` filter | order, options, properties | a filter is wanted |
 //!
 //! Numbers are big-endian, so that the rows of a kind lie in their order. A row that cannot be read is damage: it is
-//! told, and the rest counts.
+//! told, and the rest counts. So is one whose place, ticket, number or order no client can have come to by counting.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -242,16 +242,16 @@ impl Recovery {
                 self.client_id = text(cursor.rest())?;
             }
             b'T' => {
-                self.promised = cursor.eight_byte()?;
+                self.promised = count(&mut cursor)?;
                 cursor.finish()?;
             }
             b'P' => {
-                let place = name.eight_byte()?;
+                let place = count(&mut name)?;
                 name.finish()?;
                 self.publishes.insert(place, read_publish(cursor)?);
             }
             b'F' => {
-                let place = name.eight_byte()?;
+                let place = count(&mut name)?;
                 name.finish()?;
                 self.flights.insert(place, read_flight(cursor)?);
             }
@@ -262,16 +262,16 @@ impl Recovery {
                 self.received.insert(identifier, fingerprint);
             }
             b'N' => {
-                self.numbered = Token { epoch: cursor.eight_byte()?, sequence: cursor.eight_byte()? };
+                self.numbered = Token { epoch: cursor.eight_byte()?, sequence: count(&mut cursor)? };
                 cursor.finish()?;
             }
             b'A' => {
-                let sequence = name.eight_byte()?;
+                let sequence = count(&mut name)?;
                 name.finish()?;
                 self.arrived.insert(sequence, read_arrived(cursor)?);
             }
             b'L' => {
-                let sequence = name.eight_byte()?;
+                let sequence = count(&mut name)?;
                 name.finish()?;
                 cursor.finish()?;
                 self.released.insert(sequence);
@@ -283,12 +283,21 @@ impl Recovery {
     }
 }
 
+/// A number that goes on from where the row has it: one near the end of all numbers would have no successor.
+fn count(cursor: &mut Cursor<'_>) -> Result<u64, Violation> {
+    let number = cursor.eight_byte()?;
+    match number > u64::MAX / 2 {
+        true => Err(Violation::malformed("a number beyond all counting")),
+        false => Ok(number),
+    }
+}
+
 fn text(bytes: Bytes) -> Result<ByteString, Violation> {
     ByteString::try_from(bytes).map_err(|_| Violation::malformed("not UTF-8"))
 }
 
 fn read_publish(mut cursor: Cursor<'_>) -> Result<StoredPublish, Violation> {
-    let ticket = cursor.eight_byte()?;
+    let ticket = count(&mut cursor)?;
     let expiry = Some(cursor.eight_byte()? as i64).filter(|expiry| *expiry != i64::MAX);
     let version = match cursor.byte()? {
         4 => Version::V4,
@@ -331,7 +340,7 @@ fn read_flight(mut cursor: Cursor<'_>) -> Result<Phase, Violation> {
 fn read_wanted(name: Cursor<'_>, mut cursor: Cursor<'_>) -> Result<StoredSubscription, Violation> {
     let filter = text(name.rest())?;
     check_filter(&filter).map_err(Violation::malformed)?;
-    let order = cursor.eight_byte()?;
+    let order = count(&mut cursor)?;
     let options = cursor.byte()?;
     let qos = QoS::from_u8(options & 3).ok_or(Violation::malformed("QoS 3"))?;
     let subscription = Subscription {

@@ -11,6 +11,8 @@ const SPACE: u64 = 65_535;
 #[derive(Debug, Default)]
 pub(crate) struct Identifiers {
     used: BTreeSet<u16>,
+    /// Those of `used` whose operation was given up, while the server's session may still know of it.
+    withheld: Vec<u16>,
 }
 
 impl Identifiers {
@@ -35,6 +37,18 @@ impl Identifiers {
             return None;
         }
         candidates.find(|identifier| self.used.insert(*identifier))
+    }
+
+    /// The operation is given up, and its identifier stays taken as long as the session.
+    pub(crate) fn withhold(&mut self, identifier: u16) {
+        self.withheld.push(identifier);
+    }
+
+    /// The server forgot the session, and with it what was given up.
+    pub(crate) fn session_lost(&mut self) {
+        for identifier in std::mem::take(&mut self.withheld) {
+            self.used.remove(&identifier);
+        }
     }
 
     /// The operation is complete, or the session it belonged to is gone.

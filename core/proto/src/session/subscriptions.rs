@@ -195,47 +195,39 @@ impl Subscriptions {
     }
 
     /// The server lost the session: forgets what the policy forgets, and restores every other wanted filter that no
-    /// waiting request asks for anyway. One request for each set of properties, because these belong to a whole
-    /// SUBSCRIBE. Gives the number of filters.
+    /// waiting request asks for anyway. Gives the number of filters.
     pub(crate) fn session_lost(&mut self, policy: LostSubscriptions) -> usize {
         let on_their_way = self.on_their_way();
         if policy == LostSubscriptions::Forget {
             self.changed.extend(self.wanted.keys().filter(|filter| !on_their_way.contains(*filter)).cloned());
             self.wanted.retain(|filter, _| on_their_way.contains(filter));
         }
-        let mut wanted: Vec<&mut Wanted> = self.wanted.values_mut().collect();
-        wanted.sort_unstable_by_key(|wanted| wanted.order);
-        let mut requests: Vec<(&Properties, Vec<Subscription>)> = Vec::new();
-        for wanted in wanted {
+        for (filter, wanted) in &mut self.wanted {
             (wanted.granted, wanted.standing) = (None, None);
-            if on_their_way.contains(&wanted.subscription.filter) {
-                continue;
-            }
-            wanted.claimable = true;
-            match requests.iter_mut().find(|(properties, _)| **properties == wanted.properties) {
-                Some((_, subscriptions)) => subscriptions.push(wanted.subscription.clone()),
-                None => requests.push((&wanted.properties, vec![wanted.subscription.clone()])),
-            }
+            wanted.claimable |= !on_their_way.contains(filter);
         }
+        let requests = self.restorations(&on_their_way, |handling| handling);
         self.restoring = requests.len();
-        let filters = requests.iter().map(|(_, subscriptions)| subscriptions.len()).sum();
-        for (properties, subscriptions) in requests.into_iter().rev() {
-            let (kind, properties) = (RequestKind::Subscribe(subscriptions), properties.clone());
-            self.waiting.push_front(Request { ticket: None, kind, properties });
-        }
+        let filters = requests.iter().map(Request::filters).sum();
+        requests.into_iter().rev().for_each(|request| self.waiting.push_front(request));
         filters
     }
 
     /// What restores every wanted filter that no waiting request asks for anyway, for a server that may have the session
     /// or not: with retain handling 1 it repeats no retained message of one that it has.
     pub(crate) fn pipelined(&self) -> Vec<Request> {
-        let on_their_way = self.on_their_way();
+        self.restorations(&self.on_their_way(), |handling| handling.max(1))
+    }
+
+    /// Asks for every wanted filter but these, with a retain handling made of its own, in the order of the wishes. One
+    /// request for each set of properties, because these belong to a whole SUBSCRIBE.
+    fn restorations(&self, but: &BTreeSet<ByteString>, handling: fn(u8) -> u8) -> Vec<Request> {
         let mut wanted: Vec<&Wanted> =
-            self.wanted.values().filter(|w| !on_their_way.contains(&w.subscription.filter)).collect();
+            self.wanted.values().filter(|wanted| !but.contains(&wanted.subscription.filter)).collect();
         wanted.sort_unstable_by_key(|wanted| wanted.order);
         let mut requests: Vec<(&Properties, Vec<Subscription>)> = Vec::new();
         for wanted in wanted {
-            let retain_handling = wanted.subscription.retain_handling.max(1);
+            let retain_handling = handling(wanted.subscription.retain_handling);
             let subscription = Subscription { retain_handling, ..wanted.subscription.clone() };
             match requests.iter_mut().find(|(properties, _)| **properties == wanted.properties) {
                 Some((_, subscriptions)) => subscriptions.push(subscription),

@@ -1,9 +1,8 @@
 //! CONNECT and SUBSCRIBE in one flight, and servers that send us elsewhere.
 
 use crate::bench::*;
-use remqtt_proto::{
-    Command, Error, ErrorCode, Event, Input, Options, Outcome, SessionState, State, Subscription,
-};
+use remqtt_proto::{Command, Error, ErrorCode, Input, Options, Outcome, SessionState, State, Subscription};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// SUBACK of identifier 65,535 for one filter.
@@ -125,11 +124,11 @@ fn sent_elsewhere(code: u8) -> [u8; 11] {
 }
 
 fn dialled(bench: &Bench) -> Option<String> {
-    let index = bench.events.iter().rev().find_map(|event| match event {
-        Event::Connecting(_, server) => Some(*server),
-        _ => None,
-    });
-    bench.engine.server(index?).map(str::to_owned)
+    url(bench, bench.attempt)
+}
+
+fn url(bench: &Bench, attempt: u64) -> Option<String> {
+    bench.engine.server(attempt).map(|(url, _)| url.to_owned())
 }
 
 #[test]
@@ -189,4 +188,104 @@ fn without_a_reference_the_next_server_of_the_list_is_tried_at_once() {
     bench.receive(&[0xE0, 1, 0x9C]);
     assert_eq!(bench.engine.state(), State::Connecting);
     assert_eq!(dialled(&bench).as_deref(), Some("mqtt://y"));
+}
+
+/// A client of these servers, with their transport up and the CONNECT sent.
+fn greeting(servers: &[&str]) -> Bench {
+    let servers = servers.iter().map(|url| (*url).to_owned()).collect();
+    let mut bench = Bench::new(Options { servers, detect_within: Duration::from_secs(5), ..options_5() });
+    bench.command(Command::Start);
+    bench.link_up();
+    bench
+}
+
+fn reconfigure(bench: &mut Bench, servers: &[&str]) {
+    let servers = servers.iter().map(|url| (*url).to_owned()).collect();
+    let options = Options { servers, ..(**bench.engine.options()).clone() };
+    bench.command(Command::Reconfigure(Arc::new(options)));
+}
+
+#[test]
+fn a_start_that_comes_during_the_farewell_forgets_where_servers_sent_us() {
+    let mut bench = greeting(&["mqtt://x"]);
+    bench.receive(&sent_elsewhere(0x9D));
+    bench.link_up();
+    bench.receive(&CONNACK_NEW_5);
+    bench.command(Command::Stop(Default::default()));
+    bench.command(Command::Start);
+    assert_eq!(bench.sent()[0], 0xE0);
+    assert_eq!(dialled(&bench).as_deref(), Some("mqtt://x"));
+}
+
+#[test]
+fn a_new_list_of_servers_counts_more_than_a_server_that_moved_for_good() {
+    for list in [&["mqtt://y"][..], &["mqtt://y", "mqtt://y"]] {
+        let mut bench = greeting(&["mqtt://x"]);
+        bench.receive(&sent_elsewhere(0x9D));
+        assert_eq!(dialled(&bench).as_deref(), Some("mqtt://b:2"));
+        reconfigure(&mut bench, list);
+        assert_eq!(dialled(&bench).as_deref(), Some("mqtt://b:2"), "that is under way");
+        bench.link_up();
+        bench.receive(&CONNACK_NEW_5);
+        bench.pass(Duration::from_secs(1));
+        bench.cut();
+        bench.command(Command::ReconnectNow);
+        assert_eq!(dialled(&bench).as_deref(), Some("mqtt://y"));
+    }
+}
+
+#[test]
+fn a_reference_is_followed_over_the_transport_of_the_link_whatever_the_list_has_become() {
+    let mut bench = greeting(&["mqtts://x"]);
+    bench.receive(&CONNACK_NEW_5);
+    reconfigure(&mut bench, &["mqtt://y"]);
+    bench.receive(&[0xE0, 8, 0x9C, 6, 0x1C, 0, 3, b'b', b':', b'2']);
+    assert_eq!(dialled(&bench).as_deref(), Some("mqtts://b:2"));
+}
+
+#[test]
+fn a_second_way_to_a_server_that_is_listed_no_more_is_not_gone_on_with() {
+    let mut bench = greeting(&["mqtt://x"]);
+    bench.receive(&CONNACK_NEW_5);
+    bench.command(Command::NetworkChanged);
+    bench.sent();
+    bench.pass(Duration::from_millis(500));
+    assert_eq!(url(&bench, bench.probe.unwrap()).as_deref(), Some("mqtt://x"));
+    reconfigure(&mut bench, &["mqtt://y"]);
+    bench.cut();
+    assert_eq!((bench.probe, dialled(&bench).as_deref()), (None, Some("mqtt://y")));
+}
+
+#[test]
+fn a_greeting_of_a_referred_server_is_overtaken_on_the_way_that_the_next_attempt_takes() {
+    let mut bench = Bench::new(Options {
+        servers: vec!["mqtt://x".into(), "mqtt://y".into(), "mqtt://z".into()],
+        detect_within: Duration::from_secs(5),
+        ..options_5()
+    });
+    bench.command(Command::Start);
+    bench.give(Input::LinkDown(bench.attempt, Error::from(ErrorCode::ConnectFailed)));
+    bench.pass(Duration::ZERO);
+    assert_eq!(dialled(&bench).as_deref(), Some("mqtt://y"));
+    bench.link_up();
+    bench.receive(&sent_elsewhere(0x9C));
+    bench.link_up();
+    bench.pass(Duration::from_millis(400));
+    let probe = bench.probe.unwrap();
+    assert_eq!(url(&bench, probe).as_deref(), Some("mqtt://z"));
+    bench.give(Input::Reached(probe));
+    assert_eq!((bench.attempt, dialled(&bench).as_deref()), (probe, Some("mqtt://z")));
+}
+
+#[test]
+fn what_is_shown_of_an_engine_holds_no_secret() {
+    let mut bench = restarted(Options {
+        servers: vec!["mqtt://user:hush@x".into()],
+        username: Some("user".into()),
+        password: Some("hush".into()),
+        ..options_5()
+    });
+    bench.give(Input::LinkUp(bench.attempt));
+    let shown = format!("{:?}", bench.engine);
+    assert!(shown.contains("Connecting") && !shown.contains("hush"), "{shown}");
 }

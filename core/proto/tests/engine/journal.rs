@@ -4,8 +4,8 @@
 
 use crate::bench::*;
 use remqtt_proto::{
-    Command, Delivery, Error, ErrorCode, Event, Input, Outcome, Properties, PropertyId, PropertyValue, QoS,
-    Recovery, SessionState, State,
+    Acknowledge, Command, Delivery, Error, ErrorCode, Event, Input, Options, Outcome, Properties, PropertyId,
+    PropertyValue, QoS, Recovery, SessionState, State,
 };
 use std::time::Duration;
 
@@ -39,6 +39,15 @@ fn delivery(bench: &Bench) -> Delivery {
     found.expect("a message with an acknowledgement")
 }
 
+/// The application has finished with a QoS 2 message under identifier 7, and that is not durable.
+fn finished_with_a_message() -> Bench {
+    let mut bench = stored();
+    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'A']);
+    let first = delivery(&bench);
+    bench.command(Command::Acknowledge(vec![first]));
+    bench
+}
+
 #[test]
 fn an_engine_without_a_store_has_nothing_to_write() {
     let mut bench = connected();
@@ -52,6 +61,7 @@ fn an_engine_without_a_store_has_nothing_to_write() {
 fn a_publish_leaves_when_message_and_identifier_are_durable_and_not_before() {
     let mut bench = stored();
     bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
+    assert!(!bench.changes.is_empty());
     while !bench.changes.is_empty() {
         assert_eq!(bench.sent(), [], "{} changes to go", bench.changes.len());
         bench.persist(1);
@@ -109,6 +119,33 @@ fn what_was_in_flight_is_sent_again_by_the_next_process_under_its_identifier() {
 }
 
 #[test]
+fn an_acknowledgement_that_comes_before_the_next_process_sends_again_counts() {
+    let mut bench = stored();
+    bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
+    bench.sent();
+    bench.persist_all();
+    bench.sent();
+    restarted(&mut bench);
+    bench.receive(&CONNACK_PRESENT);
+    bench.receive(&[0x40, 2, 0, 1]);
+    assert_eq!((bench.completions(1).len(), bench.sent()), (1, Vec::new()));
+}
+
+#[test]
+fn an_acknowledgement_of_what_waits_for_the_disk_completes_nothing() {
+    for (qos, ack) in [(QoS::AtLeastOnce, [0x40, 2, 0, 1]), (QoS::ExactlyOnce, [0x50, 2, 0, 1])] {
+        let mut bench = stored();
+        bench.command(Command::Publish(1, message(qos)));
+        assert_eq!(bench.sent(), [], "it has its identifier, and its row is not durable");
+        bench.receive(&ack);
+        assert!(bench.completions(1).is_empty());
+        bench.sent();
+        bench.persist_all();
+        assert_eq!(bench.sent(), [0x30 | (qos as u8) << 1, 6, 0, 1, b't', 0, 1, b'p']);
+    }
+}
+
+#[test]
 fn a_link_lost_before_the_identifier_was_durable_leaves_no_dup_behind() {
     let mut bench = stored();
     bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
@@ -138,10 +175,7 @@ fn a_pubrel_leaves_when_the_release_is_durable_and_is_all_that_the_next_process_
 
 #[test]
 fn a_pubrec_leaves_when_the_identifier_is_durable_and_the_next_process_knows_the_message() {
-    let mut bench = stored();
-    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'A']);
-    let first = delivery(&bench);
-    bench.command(Command::Acknowledge(vec![first]));
+    let mut bench = finished_with_a_message();
     assert_eq!(bench.sent(), [], "the identifier is not durable");
     bench.persist_all();
     assert_eq!(bench.sent(), [0x50, 2, 0, 7]);
@@ -157,10 +191,7 @@ fn a_pubrec_leaves_when_the_identifier_is_durable_and_the_next_process_knows_the
 
 #[test]
 fn a_pubcomp_leaves_when_the_identifier_is_durably_free() {
-    let mut bench = stored();
-    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'A']);
-    let first = delivery(&bench);
-    bench.command(Command::Acknowledge(vec![first]));
+    let mut bench = finished_with_a_message();
     bench.persist_all();
     bench.sent();
     bench.receive(&[0x62, 2, 0, 7]);
@@ -175,10 +206,7 @@ fn a_pubcomp_leaves_when_the_identifier_is_durably_free() {
 
 #[test]
 fn a_pubcomp_waits_on_the_next_link_too_while_the_identifier_is_not_durably_free() {
-    let mut bench = stored();
-    bench.receive(&[0x34, 6, 0, 1, b't', 0, 7, b'A']);
-    let first = delivery(&bench);
-    bench.command(Command::Acknowledge(vec![first]));
+    let mut bench = finished_with_a_message();
     bench.persist_all();
     bench.sent();
     bench.receive(&[0x62, 2, 0, 7]);
@@ -281,6 +309,20 @@ fn a_disk_that_cannot_be_written_refuses_what_is_new_and_loses_nothing() {
 }
 
 #[test]
+fn rows_that_are_lost_while_the_disk_refuses_are_told_too() {
+    let mut bench = stored();
+    bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
+    for code in [ErrorCode::StoreFailed, ErrorCode::StoreFailed, ErrorCode::StoreDamaged] {
+        bench.give(Input::PersistFailed(Error::new(code, "trouble")));
+    }
+    bench.persist_all();
+    let told = |event: &Event| if let Event::Store(trouble) = event { Some(trouble.clone()) } else { None };
+    let told: Vec<_> =
+        bench.events.iter().filter_map(told).map(|error| error.map(|error| error.code)).collect();
+    assert_eq!(told, [Some(ErrorCode::StoreFailed), Some(ErrorCode::StoreDamaged), None]);
+}
+
+#[test]
 fn a_message_expires_at_the_same_moment_in_the_next_process() {
     let mut bench = Bench::stored(options_5());
     let mut publish = message(QoS::AtLeastOnce);
@@ -312,7 +354,7 @@ fn tickets_of_a_process_are_not_used_again_by_the_next_one() {
 
 #[test]
 fn a_made_up_client_identifier_is_that_of_the_next_process_too() {
-    let nameless = || remqtt_proto::Options { client_id: Default::default(), ..options() };
+    let nameless = || Options { client_id: Default::default(), ..options() };
     let mut bench = Bench::stored(nameless());
     let made_up = bench.engine.options().client_id.clone();
     bench.persist_all();
@@ -333,4 +375,39 @@ fn rows_that_make_no_sense_are_told_and_the_others_count() {
     let damage = recovery.damage().expect("damage");
     assert!(damage.contains("a row of kind P") && damage.contains("a row of kind Q"), "{damage}");
     assert_eq!(recovery.pending().map(|(ticket, ..)| ticket).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn a_number_that_nothing_can_follow_is_damage_and_the_client_counts_on() {
+    let (last, never, one) = (u64::MAX.to_be_bytes(), i64::MAX.to_be_bytes(), 1u64.to_be_bytes());
+    let row = |key: [&[u8]; 2], value: &[&[u8]]| (key.concat(), value.concat());
+    let rows = [
+        row([b"P", &last], &[&one, &never, &[4], &PUBLISH_1]),
+        row([b"P", &one], &[&last, &never, &[4], &PUBLISH_1]),
+        row([b"F", &last], &[&[0, 9, 0]]),
+        row([b"T", &[]], &[&last]),
+        row([b"N", &[]], &[&one, &last]),
+        row([b"A", &last], &[&[0x32, 7, 0, 1, b't', 0, 7, 0, b'A']]),
+        row([b"L", &last], &[]),
+        row([b"W", b"g"], &[&last, &[1, 0]]),
+    ];
+    for (key, value) in rows {
+        let options = Options { acknowledge: Acknowledge::Stored, ..options() };
+        let kind = format!("a row of kind {}", char::from(key[0]));
+        let mut bench = Bench::stored(options.clone());
+        bench.disk.insert(key.into(), value.into());
+        let recovery = bench.live_again(options);
+        assert!(recovery.damage().is_some_and(|damage| damage.starts_with(&kind)), "{kind}");
+        bench.command(Command::Start);
+        bench.link_up();
+        bench.receive(&CONNACK_NEW);
+        bench.command(Command::Publish(recovery.last_ticket() + 1, message(QoS::AtLeastOnce)));
+        bench.command(Command::Subscribe(recovery.last_ticket() + 2, filter("f"), Properties::new()));
+        bench.receive(&[0x32, 6, 0, 1, b't', 0, 7, b'A']);
+        bench.persist_all();
+        delivery(&bench);
+        bench.sent();
+        bench.persist_all();
+        assert!(bench.sent().ends_with(&PUBLISH_1), "{kind}");
+    }
 }

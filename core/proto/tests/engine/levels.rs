@@ -4,6 +4,7 @@
 
 use crate::bench::*;
 use remqtt_proto::{Acknowledge, Command, Event, Level, Message, Options, Outcome, QoS};
+use std::sync::Arc;
 
 const PUBLISH_1: [u8; 8] = [0x32, 6, 0, 1, b't', 0, 1, b'p'];
 /// A QoS 2 message for us under identifier 7, and the same again.
@@ -109,6 +110,7 @@ fn a_publish_that_is_dropped_before_it_is_durable_is_not_called_durable_later() 
 fn a_message_is_delivered_and_acknowledged_when_it_is_durable_and_not_before() {
     let mut bench = stored(storing());
     bench.receive(&FOR_US);
+    assert!(!bench.changes.is_empty());
     while !bench.changes.is_empty() {
         assert_eq!((messages(&bench).len(), bench.sent()), (0, vec![]));
         bench.persist(1);
@@ -249,4 +251,40 @@ fn however_many_acknowledgements_wait_for_the_disk_they_all_leave() {
         bench.persist_all();
         assert_eq!(bench.sent().len(), 4 * 200);
     }
+}
+
+/// Payloads of messages, and gaps, in the order in which the application was told.
+fn told(bench: &Bench) -> Vec<String> {
+    let told = bench.events.iter().filter_map(|event| match event {
+        Event::Message(message) => Some(String::from_utf8_lossy(&message.publish.payload).into_owned()),
+        Event::Gap(gap) => Some(format!("{} missing", gap.missing())),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_gap_is_told_right_before_the_message_that_shows_it() {
+    let mut bench = stored(Options { sequence_in_payload: true, ..storing() });
+    for payload in [b'1', b'2', b'5'] {
+        bench.receive(&[0x32, 6, 0, 1, b't', 0, payload, payload]);
+    }
+    assert_eq!(told(&bench).len(), 0);
+    bench.persist_all();
+    assert_eq!(told(&bench), ["1", "2", "2 missing", "5"]);
+}
+
+#[test]
+fn a_message_that_is_not_stored_overtakes_none_that_waits_for_the_disk() {
+    let mut bench = stored(Options { deliver_invalid_topics: true, ..storing() });
+    bench.receive(&FOR_US);
+    bench.receive(&[0x32, 6, 0, 1, 0xFF, 0, 8, b'B']);
+    bench.command(Command::Reconfigure(Arc::new(options())));
+    bench.receive(&[0x32, 6, 0, 1, b't', 0, 9, b'C']);
+    bench.receive(&[0x30, 4, 0, 1, b't', b'0']);
+    assert_eq!(told(&bench), ["0"], "only QoS 0 waits for no disk");
+    bench.persist_all();
+    assert_eq!(told(&bench), ["0", "A", "B", "C"]);
+    bench.receive(&[0x32, 6, 0, 1, b't', 0, 10, b'D']);
+    assert_eq!(told(&bench).len(), 5, "nothing waits any more");
 }

@@ -186,15 +186,32 @@ fn one_connect_goes_out_and_only_when_the_old_link_is_given_up() {
 
 #[test]
 fn a_server_that_refuses_the_way_beside_the_link_is_not_asked_again_for_it() {
-    let mut bench = known();
+    // An answer may take a second here, so that TCP is looked at while the link is in doubt.
+    let mut bench = connected_with(watching());
+    bench.transit = Some(Transit { unacknowledged: 10, retransmits: 0, blocked: false });
     bench.command(Command::NetworkChanged);
     bench.sent();
-    bench.pass(100 * MS);
+    bench.pass(500 * MS);
     let probe = bench.probe.unwrap();
     bench.give(Input::LinkDown(probe, ErrorCode::ConnectFailed.into()));
     bench.probe = None;
-    bench.pass(99 * MS);
+    bench.pass(499 * MS);
     assert_eq!((bench.probe, bench.tries, bench.engine.state()), (None, 0, State::Connected));
+    bench.receive(&PINGRESP);
+    bench.command(Command::NetworkChanged);
+    bench.sent();
+    bench.pass(Duration::from_secs(2));
+    assert!(bench.probe.is_some(), "another doubt is another matter");
+}
+
+#[test]
+fn a_link_that_is_lost_while_it_is_not_read_leaves_its_successor_nothing_of_that() {
+    let mut bench = known();
+    bench.give(Input::ReadingPaused(true));
+    bench.cut();
+    bench.link_up();
+    bench.pass(400 * MS);
+    assert!(bench.probe.is_some(), "nobody keeps us from reading this CONNACK");
 }
 
 #[test]

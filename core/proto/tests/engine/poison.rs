@@ -67,6 +67,29 @@ fn a_publish_that_ends_three_connections_fails_and_the_others_pass() {
 }
 
 #[test]
+fn the_identifier_of_a_qos_2_publish_that_is_given_up_stays_taken_as_long_as_the_session() {
+    let mut bench = connected();
+    bench.command(Command::Publish(1, message(QoS::ExactlyOnce)));
+    for _ in 1..=3 {
+        bench.pass(Duration::from_secs(1));
+        assert!(!bench.sent().is_empty());
+        bench.cut();
+        again(&mut bench);
+    }
+    assert_eq!(quarantined(&bench).len(), 1);
+    // The number of both tickets is identifier 1, where that is free.
+    bench.command(Command::Publish(65_536, message(QoS::AtLeastOnce)));
+    assert_eq!(bench.sent(), [0x32, 6, 0, 1, b't', 0, 2, b'p'], "the server may hold the other message");
+    bench.receive(&[0x40, 2, 0, 2]);
+    bench.cut();
+    bench.command(Command::ReconnectNow);
+    bench.link_up();
+    bench.receive(&CONNACK_NEW);
+    bench.command(Command::Publish(131_071, message(QoS::AtLeastOnce)));
+    assert_eq!(bench.sent(), [0x32, 6, 0, 1, b't', 0, 1, b'p'], "it holds nothing any more");
+}
+
+#[test]
 fn an_innocent_publish_before_the_poison_is_acknowledged_and_not_blamed() {
     let mut bench = connected();
     for ticket in 1..=2 {

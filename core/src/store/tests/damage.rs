@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, TableDefinition};
 
-use super::super::{open, Change};
+use super::super::{inspect, open, Change};
 use super::support::*;
 
 /// What became of the file that was there.
@@ -20,7 +20,7 @@ fn aside(path: &Path, number: u32) -> PathBuf {
 /// Opens a file that must be damaged, and gives what it says and what is left.
 fn damaged(path: &Path) -> (String, Rows) {
     let (opened, rows) = read(path);
-    (opened.damage.expect("it says that it was damaged").detail.into(), rows)
+    (opened.damage.expect("it says that it was damaged").to_string(), rows)
 }
 
 #[test]
@@ -76,6 +76,17 @@ fn a_store_of_another_version_is_set_aside_whole_and_its_version_named() {
     let (words, rows) = damaged(&scratch.store());
     assert!(rows.is_empty() && words.contains("row format 77"), "{words}");
     assert_eq!(fs::read(aside(&scratch.store(), 1)).unwrap().len(), before);
+}
+
+#[test]
+fn looking_into_a_damaged_store_names_it_and_leaves_it_as_it_is() {
+    let scratch = Scratch::new();
+    fs::write(scratch.store(), "Dear diary").unwrap();
+    let words = inspect(&scratch.store()).unwrap().damage.unwrap();
+    assert!(words.starts_with(&*scratch.store().to_string_lossy()), "{words}");
+    assert!(!words.contains("the file as it was"), "{words}");
+    assert_eq!(fs::read(scratch.store()).unwrap(), b"Dear diary");
+    assert!(!aside(&scratch.store(), 1).exists());
 }
 
 #[test]
@@ -227,12 +238,12 @@ fn random_damage_is_reported_and_never_makes_rows_up() {
             let known = original.ever.contains(&(key.clone(), value.clone()));
             assert!(known, "case {case}: {what}: {key:?} was never {value:?}");
         }
-        let damage = opened.damage.map(|damage| damage.detail);
+        let damage = opened.damage;
         assert!(
             damage.is_some() || rows == original.rows,
             "case {case}: {what}: rows differ, and it says nothing"
         );
-        if damage.as_ref().is_some_and(|words| words.contains("damaged-1")) {
+        if damage.as_ref().is_some_and(|damage| damage.aside.is_some()) {
             assert_eq!(fs::read(aside(&path, 1)).unwrap().len(), file.len(), "case {case}: {what}");
             fs::remove_file(aside(&path, 1)).unwrap();
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use nix::libc;
 use parking_lot::Mutex;
+use redb::{Database, ReadableDatabase, TableDefinition};
 
 use super::super::disk::{Disk, Plug};
 use super::super::{open_with, Change, ErrorCode, SessionStore};
@@ -188,7 +189,7 @@ fn rows_of_image(scratch: &Scratch, image: &[u8]) -> Rows {
     let (opened, rows) = read(&path);
     // The machine was not really started anew, so that a torn commit passes for damage here.
     if let Some(damage) = opened.damage {
-        assert!(damage.detail.contains("undone"), "{damage}");
+        assert!(damage.what.contains("undone"), "{damage}");
     }
     rows
 }
@@ -351,4 +352,52 @@ fn a_drained_store_gives_its_space_back() {
     assert!(full > 20_000_000 && store.size() < 4_000_000, "{full} bytes became {}", store.size());
     drop(store);
     assert_eq!(sound(&scratch.store()).1.len(), 10);
+}
+
+/// How many writes the device must take before the store in this file opens.
+fn writes_to_open(file: &[u8]) -> u32 {
+    let opens = |after: &u32| {
+        let scratch = Scratch::new();
+        fs::write(scratch.store(), file).unwrap();
+        let fault = Fault { operation: Operation::Write, errno: libc::ENOSPC, after: *after, lasting: true };
+        let device = Arc::new(Mutex::new(Device { fault: Some(fault), ..Device::default() }));
+        let plug: Plug = Arc::new(move |file| Box::new(Faulty { file, device: device.clone() }));
+        open_with(&scratch.store(), &mut |_, _| {}, plug).is_ok()
+    };
+    (0..100).find(opens).unwrap()
+}
+
+const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
+
+/// The store was last written in another run of the system.
+fn seem_older(path: &Path) {
+    let db = Database::open(path).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(META).unwrap().insert("boot", 1).unwrap();
+    txn.commit().unwrap();
+}
+
+#[test]
+fn a_disk_that_is_full_after_the_machine_was_started_is_no_reason_not_to_open_a_store() {
+    let scratch = Scratch::new();
+    leave(&scratch.store(), &batch(0));
+    let this_run = fs::read(scratch.store()).unwrap();
+    seem_older(&scratch.store());
+    let another_run = fs::read(scratch.store()).unwrap();
+    assert_eq!(writes_to_open(&another_run), writes_to_open(&this_run));
+}
+
+#[test]
+fn the_first_commit_after_the_machine_was_started_notes_that() {
+    let scratch = Scratch::new();
+    let boot = || {
+        let db = Database::open(scratch.store()).unwrap();
+        let table = db.begin_read().unwrap().open_table(META).unwrap();
+        table.get("boot").unwrap().unwrap().value()
+    };
+    leave(&scratch.store(), &batch(0));
+    let this_run = boot();
+    seem_older(&scratch.store());
+    leave(&scratch.store(), &batch(1));
+    assert_eq!(boot(), this_run);
 }

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
 use remqtt_proto::{Change, Error, ErrorCode, Input, Lsn};
@@ -33,20 +33,22 @@ enum Work {
     Committing(JoinHandle<(Store, Batch, Result<(), Error>)>),
     /// The batch is tried again when the time is over.
     Refused(Store, Batch, Pin<Box<Sleep>>),
-    /// The thread that had the store is gone, and with it the store.
-    Broken,
+    Closing(JoinHandle<()>),
+    /// It is closed; or the thread that had the store is gone, and with it the store.
+    Gone,
 }
 
-pub(crate) struct Disk {
+/// Who has the store of a client.
+pub(crate) struct Writer {
     work: Work,
     /// What came while a commit was under way.
     next: Batch,
     delay: Duration,
 }
 
-impl Disk {
-    pub(crate) fn new(store: Store) -> Disk {
-        Disk { work: Work::Idle(store), next: Batch::default(), delay: RETRY.0 }
+impl Writer {
+    pub(crate) fn new(store: Store) -> Writer {
+        Writer { work: Work::Idle(store), next: Batch::default(), delay: RETRY.0 }
     }
 
     pub(crate) fn add(&mut self, lsn: Lsn, change: Change) {
@@ -54,24 +56,10 @@ impl Disk {
         self.next.last = lsn;
     }
 
-    /// Nothing is under way, and nothing will be.
-    pub(crate) fn is_idle(&self) -> bool {
-        match self.work {
-            Work::Idle(_) => self.next.changes.is_empty(),
-            Work::Committing(_) | Work::Refused(..) => false,
-            Work::Broken => true,
-        }
-    }
-
-    /// The disk has refused the last batch and has not taken one since.
-    pub(crate) fn is_refusing(&self) -> bool {
-        matches!(self.work, Work::Refused(..) | Work::Broken)
-    }
-
     /// Starts what can be started, and gives what the engine has to hear.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Input<'static>> {
         loop {
-            match std::mem::replace(&mut self.work, Work::Broken) {
+            match std::mem::replace(&mut self.work, Work::Gone) {
                 Work::Idle(store) if self.next.changes.is_empty() => {
                     self.work = Work::Idle(store);
                     return None;
@@ -108,8 +96,33 @@ impl Disk {
                     }
                     self.work = Work::Committing(spawn_blocking(move || commit(store, batch)));
                 }
-                Work::Broken => return None,
+                Work::Closing(thread) => {
+                    self.work = Work::Closing(thread);
+                    return None;
+                }
+                Work::Gone => return None,
             }
+        }
+    }
+
+    /// Writes what is left, unless the disk refuses it, and closes the store. That commits and syncs once more, so it
+    /// is for the blocking threads too. Ready when others can open it.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.poll(cx).is_some() {}
+        match std::mem::replace(&mut self.work, Work::Gone) {
+            Work::Idle(store) | Work::Refused(store, ..) => {
+                self.work = Work::Closing(spawn_blocking(move || drop(store)));
+            }
+            other => self.work = other,
+        }
+        match &mut self.work {
+            Work::Closing(thread) => {
+                ready!(Pin::new(thread).poll(cx)).ok();
+                self.work = Work::Gone;
+                Poll::Ready(())
+            }
+            Work::Gone => Poll::Ready(()),
+            _ => Poll::Pending,
         }
     }
 }
