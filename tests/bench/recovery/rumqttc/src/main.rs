@@ -71,9 +71,9 @@ fn say_message(payload: &[u8], retained: bool) {
 
 /// The two halves of rumqttc have the same shape and no type in common.
 macro_rules! client {
-    ($name:ident, $library:path, $packet:path, $publish:ident, $filter:expr) => {
+    ($name:ident, $event:path, $packet:path, $publish:ident, $filter:expr) => {
         async fn $name(opened: opened::$name, filters: Vec<String>, qos: u8, pause: Duration) {
-            use $library::Event;
+            use $event as Event;
             use $packet as Packet;
             let qos = rumqttc_qos::$name(qos);
             let (client, mut events) = opened;
@@ -122,10 +122,10 @@ mod opened {
     pub(crate) type run5 = (rumqttc::v5::AsyncClient, rumqttc::v5::EventLoop);
 }
 
-client!(run4, rumqttc, rumqttc::Packet, publish, rumqttc::SubscribeFilter::new);
+client!(run4, rumqttc::Event, rumqttc::Packet, publish, rumqttc::SubscribeFilter::new);
 client!(
     run5,
-    rumqttc::v5,
+    rumqttc::v5::Event,
     rumqttc::v5::mqttbytes::v5::Packet,
     publish,
     rumqttc::v5::mqttbytes::v5::Filter::new
