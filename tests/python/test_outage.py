@@ -26,7 +26,8 @@ def on_disconnect({disconnect}):
 
 broker_address, port = "127.0.0.1", int(sys.argv[1])
 
-client = mqtt.Client({first}client_id="your_client_id", clean_session=False)
+# Ctrl-C may end a script before its last message is acknowledged: its session is no other script's.
+client = mqtt.Client({first}client_id="your_client_id" + sys.argv[1], clean_session=False)
 client.will_set('your/topic', payload="Disconnected", qos=1, retain=False)
 client.reconnect_delay_set(min_delay=1, max_delay=120)
 client.on_connect = on_connect
