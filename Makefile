@@ -125,6 +125,7 @@ check: setup
 	@$(QUIET) ruff .venv/bin/ruff check .
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
 	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/bench/recovery/*.py tests/demo/*.py tests/readme.py
+	@$(QUIET) mypy-crash $(PY) -m mypy tests/crash/*.py tests/mutants.py
 	@$(QUIET) mypy-package $(PY) -m mypy python/remqtt
 	@$(QUIET) mypy-conformance $(PY) -m mypy tests/conformance/run.py tests/conformance/examples.py tests/conformance/table.py
 	@if [ -f python/remqtt/_native.abi3.so ]; then \

@@ -89,7 +89,7 @@ def copy(tree: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def hunt(bug: Bug, tree: Path, target: Path, cargo: str) -> str | None:
+def hunt(bug: Bug, tree: Path, cargo: str) -> str | None:
     """The seed of the story that found it."""
     copy(tree)
     file = tree / bug.file
@@ -98,11 +98,14 @@ def hunt(bug: Bug, tree: Path, target: Path, cargo: str) -> str | None:
         raise SystemExit(f"{bug.name}: its place in {bug.file} is gone")
     file.write_text(text.replace(bug.right, bug.wrong))
     environment = os.environ | {
-        "CARGO_TARGET_DIR": str(target),
+        # Not that of the repository: cargo would take what was built of a bug for what it builds there.
+        "CARGO_TARGET_DIR": str(tree / "target"),
         "REMQTT_RUNS": str(STORIES),
         "REMQTT_SEED": "1",
     }
-    command = [cargo, "test", "-q", "-p", "remqtt-tests", "--test", "random"]
+    # Random stories only: a kept one fails without a seed.
+    test = ["--test", "random", "random_operations_break_no_invariant"]
+    command = [cargo, "test", "-q", "-p", "remqtt-tests", *test]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     found = re.search(r"REMQTT_SEED=(\d+) REMQTT_RUNS=1: (.*)", done.stdout + done.stderr)
     if done.returncode != 0 and found is None:
@@ -115,7 +118,7 @@ def main(target: Path, cargo: str) -> int:
     missed = 0
     print(f"{'found at':>8}  how (seeds are counted from 1)")
     for bug in BUGS:
-        found = hunt(bug, target / "mutants", target, cargo)
+        found = hunt(bug, target / "mutants", cargo)
         missed += found is None
         print(f"{found or f'not within {STORIES} stories'}\n{'':8}  <- {bug.name}", flush=True)
     return 1 if missed else 0

@@ -19,8 +19,8 @@ static void check(remqtt_status status, const char *what)
 static void on_done(void *user, remqtt_client *client, const remqtt_result *result)
 {
     (void)user, (void)client;
-    if (result->status == REMQTT_OK)
-        sem_post(&window);
+    check(result->status, "publish");
+    sem_post(&window);
 }
 
 static remqtt_client *make(const char *file)

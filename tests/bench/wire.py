@@ -69,7 +69,7 @@ class Mosquitto:
         return told.splitlines()[0] if told else "mosquitto"
 
 
-def _packet(head: int, body: bytes) -> bytes:
+def packet(head: int, body: bytes) -> bytes:
     length, rest = b"", len(body)
     while True:
         rest, low = rest >> 7, rest & 127
@@ -78,26 +78,26 @@ def _packet(head: int, body: bytes) -> bytes:
             return bytes([head]) + length + body
 
 
-def _string(text: str) -> bytes:
+def string(text: str) -> bytes:
     return struct.pack(">H", len(text)) + text.encode()
 
 
 def _connect(port: int, client_id: str, clean: bool) -> socket.socket:
     link = socket.create_connection(("127.0.0.1", port), 10)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    link.sendall(_packet(0x10, _string("MQTT") + bytes([4, 2 if clean else 0, 0, 0]) + _string(client_id)))
-    connack = _exactly(link, 4)
+    link.sendall(packet(0x10, string("MQTT") + bytes([4, 2 if clean else 0, 0, 0]) + string(client_id)))
+    connack = exactly(link, 4)
     if connack[3] != 0:
         raise SystemExit(f"the broker refused {client_id}: {connack[3]}")
     return link
 
 
-def _exactly(link: socket.socket, count: int) -> bytes:
+def exactly(link: socket.socket, count: int) -> bytes:
     data = bytearray()
     while len(data) < count:
         more = link.recv(count - len(data))
         if not more:
-            raise SystemExit("the broker closed a connection")
+            raise OSError("the broker closed a connection")
         data += more
     return bytes(data)
 
@@ -105,7 +105,7 @@ def _exactly(link: socket.socket, count: int) -> bytes:
 def forget(port: int, client_id: str) -> None:
     """Ends the session of `client_id`."""
     link = _connect(port, client_id, clean=True)
-    link.sendall(_packet(0xE0, b""))
+    link.sendall(packet(0xE0, b""))
     link.close()
 
 
@@ -113,21 +113,21 @@ def prepare(port: int, client_id: str, topic: str) -> None:
     """A persistent session with one subscription at QoS 1, and nobody connected."""
     forget(port, client_id)
     link = _connect(port, client_id, clean=False)
-    link.sendall(_packet(0x82, struct.pack(">H", 1) + _string(topic) + b"\x01"))
-    _exactly(link, 5)
-    link.sendall(_packet(0xE0, b""))
+    link.sendall(packet(0x82, struct.pack(">H", 1) + string(topic) + b"\x01"))
+    exactly(link, 5)
+    link.sendall(packet(0xE0, b""))
     link.close()
 
 
 def fill(port: int, topic: str, count: int, size: int) -> None:
     """Publishes `count` messages at QoS 1, pipelined, and waits for every PUBACK."""
     link = _connect(port, "filler", clean=True)
-    reader = threading.Thread(target=_exactly, args=(link, 4 * count))
+    reader = threading.Thread(target=exactly, args=(link, 4 * count))
     reader.start()
-    head = _string(topic)
+    head = string(topic)
     for start in range(0, count, 1000):
         numbers = range(start, min(start + 1000, count))
         bodies = (head + struct.pack(">HQ", n % 65535 + 1, n) + b"x" * (size - 8) for n in numbers)
-        link.sendall(b"".join(_packet(PUBLISH_QOS1, body) for body in bodies))
+        link.sendall(b"".join(packet(PUBLISH_QOS1, body) for body in bodies))
     reader.join()
     link.close()

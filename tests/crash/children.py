@@ -2,16 +2,15 @@
 processes.
 
 For each line "FIRST" on standard input it forks one that publishes from that number on, or receives, and
-writes its process identifier as "pid P"; "0 drain" asks for one that does what is left and ends. The
-killed ones say "N" on the same standard output when it is accepted (publishers) or handled
-(subscribers).
+writes its process identifier as "pid P"; "0 drain" asks for one that does what is left and ends, and "wait"
+for the exit status of the last one, "ended S", negative for a signal. The killed ones say "N" on the same
+standard output when it is accepted (publishers) or handled (subscribers).
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -122,8 +121,11 @@ def main(kind: str, port: int, file: str, name: str) -> None:
     who, role = kind.split("-")
     exactly_once = example() if who == "transactional" else None
     one = None if exactly_once else {"remqtt": Remqtt, "stored": Stored, "paho": Paho}[who](port, file, name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    child = 0
     for line in sys.stdin:
+        if line == "wait\n":
+            say(f"ended {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}")
+            continue
         first, drain = int(line.split()[0]), "drain" in line
         child = os.fork()
         if child:

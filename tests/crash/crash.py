@@ -6,7 +6,7 @@ lost.
 DIRECTORY holds the C programs. N kills are shared out among the programs of remqtt; each of those of
 paho-mqtt and paho.mqtt.c gets a twentieth. A publisher's message is accepted when the program was told
 so; a subscriber's when the broker had acknowledged it to whoever published it. Even numbers are QoS 1,
-odd ones QoS 2. Exit status 1: remqtt lost or doubled something, or a program died of itself.
+odd ones QoS 2. Exit status 1: remqtt lost or doubled something, accepted nothing, or died of itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -40,14 +41,28 @@ LIVES = (0.01, 0.25)
 SHARE = 1_000_000
 #: Seconds without any news after which a subscriber has got all it ever will.
 IDLE = 4.0
+#: Seconds in which a broker has to start, or to end.
+PATIENCE = 30.0
+
+
+def port_below_ephemeral() -> int:
+    """A free port that no outgoing connection gets as its own while the broker is down."""
+    while True:
+        port = random.randint(20_000, 30_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 class Broker:
     """A mosquitto that keeps its sessions over restarts."""
 
     def __init__(self, directory: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = port_below_ephemeral()
         self.config = directory / "mosquitto.conf"
         lines = [
             f"listener {self.port} 127.0.0.1",
@@ -71,15 +86,18 @@ class Broker:
         log = subprocess.DEVNULL
         self.process = subprocess.Popen([program, "-c", str(self.config)], stdout=log, stderr=log)
         self.restarts += 1
+        end = time.monotonic() + PATIENCE
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise RuntimeError(f"mosquitto did not start on port {self.port}")
             time.sleep(0.01)
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait()
+        self.process.wait(PATIENCE)
 
     def forgetful(self) -> set[str]:
         """Topics of the messages that it sent again after their PUBREL.
@@ -117,7 +135,9 @@ class Cell:
         self.accepted: set[int] = set()
         self.got: Counter[int] = Counter()
         self.kills = self.died = 0
+        self.pid = 0  # of the process that lives, or that nobody has waited for
         self.pids: list[int] = []
+        self.codes: list[int] = []
         self.news = threading.Condition()
         self.heard = time.monotonic()
         read, self.write = os.pipe()
@@ -136,14 +156,16 @@ class Cell:
                 self.heard = time.monotonic()
                 if number == "pid":
                     self.pids.append(int(more[0]))
+                elif number == "ended":
+                    self.codes.append(int(more[0]))
                 elif self.is_publisher:
                     self.accepted.add(int(number))
                 elif not more or int(number) not in self.got:
                     self.got[int(number)] += 1  # what is marked as redelivered is no surprise
                 self.news.notify_all()
 
-    def begin(self, first: int, drain: bool = False) -> int:
-        """Starts a process and gives its identifier."""
+    def begin(self, first: int, drain: bool = False) -> None:
+        """Starts a process."""
         more = ["drain"] if drain else []
         if self.nursery is None:
             role = self.kind.split("-")[1]
@@ -158,45 +180,52 @@ class Cell:
                     f"{self.name}/#",
                 ]
             self.process = subprocess.Popen(arguments, stdout=self.write)
-            return self.process.pid
+            self.pid = self.process.pid
+        else:
+            self.pid = self.ask(" ".join([str(first), *more]), self.pids)
+
+    def ask(self, line: str, answers: list[int]) -> int:
         with self.news:
-            assert self.nursery.stdin is not None
-            self.nursery.stdin.write(" ".join([str(first), *more]) + "\n")
-            while not self.pids:
+            assert self.nursery is not None and self.nursery.stdin is not None
+            self.nursery.stdin.write(line + "\n")
+            while not answers:
                 if not self.news.wait(30):
-                    raise RuntimeError(f"{self.title}: no process")
-            return self.pids.pop()
+                    raise RuntimeError(f"{self.title}: no answer to {line}")
+            return answers.pop()
+
+    def end(self) -> int:
+        """Kills the process, and gives its exit status: that of a SIGKILL if it had not ended by itself."""
+        # Nobody else waits for it, so the identifier is still its own.
+        os.kill(self.pid, signal.SIGKILL)
+        code = self.process.wait() if self.nursery is None else self.ask("wait", self.codes)
+        self.pid = 0
+        return code
 
     def kill(self, lives: float, first: int) -> None:
-        process = os.pidfd_open(self.begin(first))
-        try:
-            time.sleep(lives)
-            signal.pidfd_send_signal(process, signal.SIGKILL)
+        self.begin(first)
+        time.sleep(lives)
+        if self.end() == -signal.SIGKILL:
             self.kills += 1
-        except ProcessLookupError:
+        else:
             self.died += 1
+
+    def alive(self) -> bool:
+        process = os.pidfd_open(self.pid)
+        try:
+            return not select.select([process], [], [], 0)[0]  # readable: it has ended
         finally:
             os.close(process)
-            if self.nursery is None:
-                self.process.wait()
-
-    def alive(self, pid: int) -> bool:
-        if self.nursery is None:
-            return self.process.poll() is None
-        return Path(f"/proc/{pid}").exists()
 
     def finish(self, has_all: Any) -> None:
         """Lets a last process do what is left."""
-        pid = self.begin(0, drain=True)
+        self.begin(0, drain=True)
         self.heard, deadline = time.monotonic(), time.monotonic() + 120
-        while self.alive(pid) and time.monotonic() < deadline and not has_all():
+        while self.alive() and time.monotonic() < deadline and not has_all():
             if time.monotonic() - self.heard > IDLE:
                 break
             time.sleep(0.05)
-        if self.alive(pid):
-            os.kill(pid, signal.SIGKILL)
-        if self.nursery is None:
-            self.process.wait()
+        if self.end() not in (0, -signal.SIGKILL):
+            self.died += 1
 
     def effects(self) -> None:
         """What a transactional program did is in its database."""
@@ -206,6 +235,8 @@ class Cell:
             del self.got[-1]
 
     def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
         if self.nursery is not None and self.nursery.stdin is not None:
             self.nursery.stdin.close()
             self.nursery.wait()
@@ -247,19 +278,19 @@ class Witness:
 
     def greet(self, cell: Cell) -> None:
         """The broker has the subscription of a cell once it gets a message."""
-        process = cell.begin(0)
+        cell.begin(0)
         while not cell.got and not self.has_effects(cell):
+            if not cell.alive():
+                raise RuntimeError(f"{cell.title}: it ended by itself")
             self.client.publish(f"{cell.name}/-1", "-1", qos=1).wait_for_publish(10)
             time.sleep(0.05)
-        os.kill(process, signal.SIGKILL)
-        if cell.nursery is None:
-            cell.process.wait()
+        cell.end()
         del cell.got[-1]
 
     def has_effects(self, cell: Cell) -> bool:
         try:
             with sqlite3.connect(f"file:{cell.file}.sqlite?mode=ro", uri=True) as database:
-                return database.execute("SELECT COUNT(*) FROM effects").fetchone()[0] > 0
+                return bool(database.execute("SELECT COUNT(*) FROM effects").fetchone()[0])
         except sqlite3.Error:
             return False
 
@@ -297,11 +328,10 @@ def cells(programs: Path, directory: Path, port: int, only: str) -> list[Cell]:
     return [Cell(kind, title, command, directory, port) for kind, title, command in chosen]
 
 
-def restart(broker: Broker, ended: threading.Event, lock: threading.Lock) -> None:
+def restart(broker: Broker, ended: threading.Event) -> None:
     while not ended.wait(random.uniform(2, 6)):
-        with lock:
-            broker.end()
-            broker.start()
+        broker.end()
+        broker.start()
 
 
 def show(rows: list[Cell], broker: Broker, seconds: float) -> bool:
@@ -315,12 +345,17 @@ def show(rows: list[Cell], broker: Broker, seconds: float) -> bool:
         counts = (cell.kills, len(cell.accepted), lost, len(doubled - theirs), len(theirs), cell.died)
         print(f"{cell.title:34} {'{:6} {:9} {:6} {:14} {:14} {:5}'.format(*counts)}")
         doubled -= theirs
-        clean &= not cell.is_ours or (lost, len(doubled), cell.died) == (0, 0, 0)
+        if cell.is_ours:
+            # Where nothing is accepted nothing can be lost.
+            clean &= bool(cell.accepted) and (lost, len(doubled), cell.died) == (0, 0, 0)
     for cell in rows:
         # Not lost for ever, but not sent although there was time and a connection.
         left = sum(len(names) for *_, names in os.walk(cell.file))
         if left:
             print(f"{cell.title}: {left} files left when nothing had come for {IDLE:.0f} s")
+    if broker.process.poll() is not None:
+        print("the broker did not come back")
+        clean = False
     kills = sum(cell.kills for cell in rows)
     print(f"{kills} kills and {broker.restarts} restarts of the broker in {seconds:.0f} s")
     return clean
@@ -351,9 +386,9 @@ def main() -> int:
 def torment_all(arguments: argparse.Namespace, broker: Broker, rows: list[Cell], witness: Witness) -> int:
     for cell in witness.subscribers:
         witness.greet(cell)
-    begun, lock = time.monotonic(), threading.Lock()
+    begun = time.monotonic()
     feeder = threading.Thread(target=witness.feed)
-    restarter = threading.Thread(target=restart, args=(broker, witness.ended, lock))
+    restarter = threading.Thread(target=restart, args=(broker, witness.ended))
     ours = max(1, sum(cell.is_ours for cell in rows))
     tormentors = []
     for cell in rows:

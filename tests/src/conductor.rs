@@ -1,12 +1,11 @@
 //! A stage of a real network: a shim process, and a scripted peer on a loopback port chosen at run time.
 
-use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::common::broker::Folder;
 use crate::line::{self, Line, Transport};
 use crate::shim::Shim;
 use crate::stage::{Outcome, Read, Stage};
@@ -20,7 +19,8 @@ pub struct Conductor<'a> {
     program: String,
     /// What a client is told before it is created, for the next process.
     settings: Vec<String>,
-    store: Store,
+    /// Where the client's store lies.
+    folder: Folder,
     killed: bool,
     /// Bound and never listening: keeps the port ours while `listener` is closed, so that it refuses.
     _port: Socket,
@@ -40,7 +40,7 @@ impl<'a> Conductor<'a> {
             shim: Shim::start(shim)?,
             program: shim.to_string(),
             settings: Vec::new(),
-            store: Store::new()?,
+            folder: Folder::new(),
             killed: false,
             _port: port,
             address,
@@ -90,7 +90,7 @@ impl Stage for Conductor<'_> {
     fn command(&mut self, line: &str) -> Outcome<()> {
         self.flush();
         let line = match line.starts_with("option store ") {
-            true => format!("option store {}", self.store.path()),
+            true => format!("option store {}", self.folder.path("session")),
             false => line.to_string(),
         };
         let verb = line.split(' ').next().unwrap_or_default();
@@ -117,7 +117,7 @@ impl Stage for Conductor<'_> {
                 self.stalled = false;
                 Ok(true)
             }
-            Err(error) if is_timeout(&error) => Ok(false),
+            Err(error) if line::is_timeout(&error) => Ok(false),
             Err(error) => Err(text(error)),
         }
     }
@@ -192,33 +192,5 @@ impl Stage for Conductor<'_> {
 
     fn is_real(&self) -> bool {
         true
-    }
-}
-
-fn is_timeout(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
-}
-
-/// A directory for the client's store, removed at the end.
-#[derive(Debug)]
-struct Store(std::path::PathBuf);
-
-impl Store {
-    fn new() -> Outcome<Store> {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("remqtt-store-{}-{number}", std::process::id()));
-        std::fs::create_dir(&directory).map_err(text)?;
-        Ok(Store(directory))
-    }
-
-    fn path(&self) -> String {
-        self.0.join("session").display().to_string()
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

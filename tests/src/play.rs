@@ -99,7 +99,7 @@ impl<'a, S: Stage> Play<'a, S> {
         self.configure()?;
         for step in &self.run.steps {
             let done = self.step(step);
-            // Whatever it waited for, a dead client cannot do it.
+            // Whatever it waited for, a dead client cannot do it. What is wrong is remembered where it was seen.
             let done = if self.survive()? { Ok(()) } else { done };
             done.map_err(|error| format!("line {}: {}: {error}", step.line, step.text))?;
         }

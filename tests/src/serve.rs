@@ -66,6 +66,15 @@ impl<S: Stage> Play<'_, S> {
 
     /// Lets the model serve until nothing is open any more, and closes the books.
     pub(crate) fn serve_to_the_end(&mut self) -> Result<()> {
+        let served = self.serve_until_settled();
+        // A death excuses a step that waited in vain. It excuses neither of these.
+        self.stage.verdict()?;
+        self.model.verdict()?;
+        served?;
+        self.model.balance()
+    }
+
+    fn serve_until_settled(&mut self) -> Result<()> {
         self.pump()?;
         if !self.closed {
             if !self.started {
@@ -87,7 +96,7 @@ impl<S: Stage> Play<'_, S> {
             self.command("stop")?;
             self.pump()?;
         }
-        self.model.balance()
+        Ok(())
     }
 
     /// The end of a literal play: stop the client, and see that nothing is left over.

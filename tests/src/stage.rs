@@ -46,6 +46,10 @@ pub trait Stage {
     fn reborn(&mut self) -> Outcome<Option<Vec<String>>>;
     /// Lets time pass. Nothing on a real network.
     fn advance(&mut self, time: Duration) -> Outcome<()>;
+    /// The first invariant that this stage itself saw broken, whether or not somebody listened to the error.
+    fn verdict(&self) -> Outcome<()> {
+        Ok(())
+    }
     /// True where time is real.
     fn is_real(&self) -> bool;
 }

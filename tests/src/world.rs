@@ -38,6 +38,8 @@ pub struct World {
     /// Bytes that the engine got since its outputs were taken last.
     received: usize,
     disk: Disk,
+    /// The first invariant that was broken.
+    broken: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +87,7 @@ impl World {
             draining: false,
             received: 0,
             disk: Disk::default(),
+            broken: None,
         }
     }
 
@@ -127,6 +130,18 @@ impl World {
     }
 
     fn handle(&mut self, input: Input<'_>) -> Outcome<()> {
+        let done = self.give(input);
+        self.remember(done)
+    }
+
+    fn remember<T>(&mut self, done: Outcome<T>) -> Outcome<T> {
+        if let (Err(error), None) = (&done, &self.broken) {
+            self.broken = Some(error.clone());
+        }
+        done
+    }
+
+    fn give(&mut self, input: Input<'_>) -> Outcome<()> {
         if self.disk.is_dead() {
             return Ok(());
         }
@@ -355,6 +370,15 @@ impl World {
     fn until<T>(
         &mut self,
         within: Duration,
+        done: impl FnMut(&mut World) -> Option<T>,
+    ) -> Outcome<Option<T>> {
+        let found = self.run_until(within, done);
+        self.remember(found)
+    }
+
+    fn run_until<T>(
+        &mut self,
+        within: Duration,
         mut done: impl FnMut(&mut World) -> Option<T>,
     ) -> Outcome<Option<T>> {
         let deadline = self.now + within;
@@ -460,6 +484,10 @@ impl Stage for World {
 
     fn advance(&mut self, time: Duration) -> Outcome<()> {
         self.until(time, |_| None::<()>).map(|_| ())
+    }
+
+    fn verdict(&self) -> Outcome<()> {
+        self.broken.clone().map_or(Ok(()), Err)
     }
 
     fn is_real(&self) -> bool {

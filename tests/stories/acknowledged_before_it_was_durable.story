@@ -1,4 +1,4 @@
-# "d132" was acknowledged and never reached the application
+# "d3" was acknowledged and never reached the application
 option protocol_version 5
 option max_inflight 7
 option manual_ack true

@@ -1,4 +1,4 @@
-# "d74" (QoS 2) reached the application 2 times
+# "d1" (QoS 2) reached the application 2 times
 option protocol_version 4
 option max_inflight 2
 option manual_ack false

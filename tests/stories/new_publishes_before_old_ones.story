@@ -1,4 +1,4 @@
-# "m68" arrived out of order
+# "m5" arrived out of order
 option protocol_version 4
 option max_inflight 2
 option manual_ack false

@@ -1,4 +1,4 @@
-# sent again without DUP: PUBLISH qos=1 dup=0 retain=0 topic="t" id=1 payload="m0"
+# sent again without DUP: PUBLISH qos=2 dup=0 retain=0 topic="t" id=1 payload="m1"
 option protocol_version 4
 option max_inflight 1
 option manual_ack true

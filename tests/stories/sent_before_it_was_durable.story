@@ -1,4 +1,4 @@
-# sent again without DUP: PUBLISH qos=1 dup=0 retain=0 topic="t" id=16396 payload="m188"
+# sent again without DUP: PUBLISH qos=2 dup=0 retain=0 topic="t" id=1 payload="m0"
 option protocol_version 4
 option max_inflight 7
 option manual_ack false

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remqtt::store::{inspect, Field};
 use remqtt_tests::shim::{shims, Shim};
@@ -144,7 +144,9 @@ fn a_full_disk_refuses_publishes_and_loses_none_that_it_accepted() {
         let store = small.0.join("session");
         let mut client = Publisher::start(&shim, &store);
         client.publish();
+        let end = Instant::now() + PATIENCE;
         while !store.exists() {
+            assert!(Instant::now() < end, "{language}: the store never came: {:?}", client.lines);
             client.hear("nothing", Duration::from_millis(1));
         }
         small.fill();

@@ -220,6 +220,7 @@ fn a_loss_and_a_double_are_seen_in_the_books() {
     model.event("PUBLISHED m1 reason=0").expect("first");
     assert!(model.balance().is_err_and(|error| error.contains("the server has nothing")));
     assert!(model.event("PUBLISHED m1 reason=0").is_err_and(|error| error.contains("more than once")));
+    assert!(model.balance().is_err_and(|error| error.contains("more than once")), "the first word counts");
 
     let mut model = Model::new(4, true, &[], true);
     model.command("publish m2 a 79 2 0");

@@ -1,4 +1,5 @@
-//! Every scenario in the simulator: literally, and with the link cut at every byte of either stream.
+//! Every scenario in the simulator: literally, with the link cut at every byte of either stream, and with the process
+//! dying after every change of its store.
 
 use remqtt_tests::show::{cut_everywhere, die_everywhere, scenarios, simulate, table};
 

@@ -2,7 +2,7 @@
 //!
 //! **Tries.** Neither TCP nor a connect() in the kernel notices that a network carries again: both wait for their next
 //! timer, which doubles. So while nobody answers, another try is made beside the others, at a spacing that depends on
-//! how long that has been so and not on how often it was tried ([`Dialling::spacing`]). A refusal is an answer: it ends
+//! how long that has been so and not on how often it was tried ([`SPACINGS`]). A refusal is an answer: it ends
 //! the attempt, and `reconnect.rs` says when to try again.
 //!
 //! **A second way.** Beside a link that is suspect, or whose CONNECT is not answered, a way is opened as far as TCP.
@@ -29,9 +29,9 @@ const SPACINGS: [(Duration, Duration); 3] = [
     (Duration::from_secs(30), Duration::from_millis(500)),
     (Duration::from_secs(45), Duration::from_secs(1)),
 ];
-/// All clients of a server find the way open at once when a long silence ends, and arrive within one spacing: in a
-/// minute's silence no second may see more than a fifth of them.
-const WIDEST: Duration = Duration::from_secs(6);
+/// All clients of a server find the way open at once when a long silence ends, and arrive within one spacing: after a
+/// minute's silence no second may see more than a fifth of them. Drawn, because they fell silent together.
+const WIDEST: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(9));
 /// The pause between an attempt that nobody answered and the next one, where that would be due at once.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long the first CONNECT of an outage (or the handshake before it) may stay unanswered before another way is
@@ -78,13 +78,6 @@ pub(crate) struct Dialling {
 }
 
 impl Dialling {
-    /// How far apart tries are now. The smallest delay between attempts holds for them too.
-    fn spacing(&self, now: Instant, options: &Options) -> Duration {
-        let silent = self.silent_since.map_or(Duration::ZERO, |since| now.since(since));
-        let row = SPACINGS.iter().find(|(until, _)| silent < *until);
-        row.map_or(WIDEST, |(_, spacing)| *spacing).max(options.reconnect_min_delay)
-    }
-
     /// Somebody has answered on this way.
     fn answered(&mut self, now: Instant, way: &mut Way) {
         if way.alone && way.answered.is_none() {
@@ -103,6 +96,14 @@ impl Dialling {
 }
 
 impl Engine {
+    /// How far apart tries are now. The smallest delay between attempts holds for them too.
+    fn spacing(&mut self, now: Instant) -> Duration {
+        let silent = self.dialling.silent_since.map_or(Duration::ZERO, |since| now.since(since));
+        let row = SPACINGS.iter().find(|(until, _)| silent < *until);
+        let spacing = row.map_or_else(|| self.reconnect.between(WIDEST.0, WIDEST.1), |(_, spacing)| *spacing);
+        spacing.max(self.options.reconnect_min_delay)
+    }
+
     /// The attempt begins: on the second way if there is one to this server, else on a new one.
     pub(crate) fn way(&mut self, now: Instant, server: Server) -> Way {
         match self.dialling.probe.take() {
@@ -123,7 +124,7 @@ impl Engine {
     fn new_way(&mut self, now: Instant, server: Server) -> Way {
         self.attempts += 1;
         self.dialling.silent_since.get_or_insert(now);
-        let next = Some(now + self.dialling.spacing(now, &self.options));
+        let next = Some(now + self.spacing(now));
         let (attempt, begun, answered) = (self.attempts, now, None);
         Way { attempt, server, next, begun, alone: true, answered, overtaken: false }
     }
@@ -203,7 +204,7 @@ impl Engine {
     /// What is due of tries and doubts.
     pub(crate) fn dialling_timeout(&mut self, now: Instant) {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let spacing = self.dialling.spacing(now, &self.options);
+        let spacing = self.spacing(now);
         let link = self.link.as_mut().map(|link| &mut link.way);
         let mut tried = false;
         for way in [link, self.dialling.probe.as_mut()].into_iter().flatten() {
@@ -242,7 +243,10 @@ impl Engine {
         let full = self.dialling.probe.as_ref().is_some_and(|probe| probe.answered.is_none());
         let patience = 2 * spacing * self.reconnect.round(servers);
         if full && servers > 2 && now.since(link.way.begun) >= patience {
-            self.lose_silent(now, Error::new(ErrorCode::ConnectTimeout, "no answer; other servers are tried"));
+            self.lose_silent(
+                now,
+                Error::new(ErrorCode::ConnectTimeout, "no answer; other servers are tried"),
+            );
         }
         self.probe(now);
     }

@@ -287,7 +287,7 @@ impl Reconnect {
     }
 
     /// Evenly distributed over both bounds and what lies between.
-    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+    pub(crate) fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let span = high.saturating_sub(low).as_nanos() as u64;
         low + Duration::from_nanos(if span == 0 { 0 } else { self.draw() % (span + 1) })
     }

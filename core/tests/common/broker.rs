@@ -29,6 +29,7 @@ pub fn free_port() -> u16 {
 }
 
 /// A folder that goes with the test.
+#[derive(Debug)]
 pub struct Folder(pub PathBuf);
 
 impl Folder {

@@ -18,6 +18,7 @@ from pathlib import Path
 import wire
 from children import TIED, Child, now
 from peers import HERE
+from wire import exactly, packet, string
 
 _TAKEN: set[int] = set()
 
@@ -114,7 +115,7 @@ class Broker:
         link = socket.socket(socket.AF_UNIX)
         link.settimeout(10)
         link.connect(self.socket)
-        link.sendall(packet(0x10, text("MQTT") + bytes([4, 2 if clean else 0, 0, 0]) + text(client_id)))
+        link.sendall(packet(0x10, string("MQTT") + bytes([4, 2 if clean else 0, 0, 0]) + string(client_id)))
         if exactly(link, 4)[3] != 0:
             raise OSError("the broker refused")
         return link
@@ -127,7 +128,7 @@ class Broker:
     def retain(self, topics: list[str]) -> None:
         with self.dial("keeper") as link:
             for number, topic in enumerate(topics):
-                link.sendall(packet(0x31, text(topic) + number.to_bytes(8, "big")))
+                link.sendall(packet(0x31, string(topic) + number.to_bytes(8, "big")))
             link.sendall(packet(0xC0, b""))
             exactly(link, 2)
 
@@ -239,7 +240,7 @@ class Feed:
             raise OSError("the broker does not answer the publisher")
         with self._lock:
             number = len(self.sent)
-            body = text(self.topic) + (number % 60_000 + 1).to_bytes(2, "big")
+            body = string(self.topic) + (number % 60_000 + 1).to_bytes(2, "big")
             self._ids[number % 60_000 + 1] = number
             self.sent.append(now())
             payload = number.to_bytes(8, "big") + b"x" * (self.size - 8)
@@ -283,26 +284,3 @@ class Feed:
                     self._room.release()
         except OSError:
             return  # closed
-
-
-def packet(head: int, body: bytes) -> bytes:
-    length, rest = b"", len(body)
-    while True:
-        rest, low = rest >> 7, rest & 127
-        length += bytes([low | (128 if rest else 0)])
-        if not rest:
-            return bytes([head]) + length + body
-
-
-def text(value: str) -> bytes:
-    return len(value).to_bytes(2, "big") + value.encode()
-
-
-def exactly(link: socket.socket, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        more = link.recv(count - len(data))
-        if not more:
-            raise OSError("closed")
-        data += more
-    return bytes(data)

@@ -119,4 +119,14 @@ static inline arguments parse(int argc, char **argv)
     return given;
 }
 
+/* A client's main(): its arguments, as many clients as they ask for, and then whatever comes. */
+static inline void run(int argc, char **argv, arguments *given, void (*open_client)(int number))
+{
+    *given = parse(argc, argv);
+    for (int i = 0; i < given->count; i++)
+        open_client(i);
+    for (;;)
+        pause();
+}
+
 #endif

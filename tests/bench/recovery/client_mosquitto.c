@@ -76,10 +76,6 @@ static void open_client(int number)
 
 int main(int argc, char **argv)
 {
-    given = parse(argc, argv);
     mosquitto_lib_init();
-    for (int i = 0; i < given.count; i++)
-        open_client(i);
-    for (;;)
-        pause();
+    run(argc, argv, &given, open_client);
 }

@@ -85,9 +85,5 @@ static void open_client(int number)
 
 int main(int argc, char **argv)
 {
-    given = parse(argc, argv);
-    for (int i = 0; i < given.count; i++)
-        open_client(i);
-    for (;;)
-        pause();
+    run(argc, argv, &given, open_client);
 }

@@ -1,7 +1,7 @@
 """make bench-recovery: outages of every kind, remqtt beside its peers and beside a floor of bare system
 calls.
 
-    make bench-recovery [ROWS=reset,refused] [REPEAT=20] [CLIENTS=paho,remqtt] [ALARM=1800]
+    make bench-recovery [ROWS=reset,refused] [REPEAT=20] [CLIENTS=paho,remqtt] [ALARM=60]
 
 It prints the table and writes it to target/bench/recovery: table.md, results.json, phases.png and phases.svg.
 Needs root: the rows of swallowed traffic, of links and of round trips have networks of their own.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from brokers import Broker, packet, text
+from brokers import Broker
 from children import now
 from peers import Client, Peer
 from stage import MS, Bench, Lane
+from wire import packet, string
 
 # Several processes, because select() ends at a few hundred clients in one.
 PROCESSES, EACH, DOWN = 4, 250, 1.0
@@ -78,7 +79,7 @@ def _all_hear(
 ) -> None:
     """One message to everybody, after everybody is back."""
     with broker.dial("herald") as link:
-        link.sendall(packet(0x30, text(lane.topic) + (1).to_bytes(8, "big")))
+        link.sendall(packet(0x30, string(lane.topic) + (1).to_bytes(8, "big")))
         end = time.monotonic() + 10
         while sum(len(client.messages) for client in clients) < count and time.monotonic() < end:
             time.sleep(0.05)

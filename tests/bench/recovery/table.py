@@ -117,13 +117,7 @@ def _timed(row: str, case: str, name: str, cells: dict[str, Cell]) -> list[Verdi
     cell, found = cells[name], []
     for (of, of_case), (what, limit) in LIMITS.items():
         if of == row and of_case in ("", case):
-            value = (
-                cell.median
-                if what == "p50"
-                else cell.mean
-                if what == "mean"
-                else cell.quantile(QUANTILES[what])
-            )
+            value = cell.median if what == "p50" else cell.quantile(QUANTILES[what])
             met = value is not None and value <= limit
             unit = ROWS.get(f"{row}: {case}", ROWS[row]).unit
             found.append((f"{what} <= {limit:g} {unit}".strip(), shown(value), met))

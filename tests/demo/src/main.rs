@@ -154,7 +154,12 @@ fn wanted_faults(arguments: &[String]) -> io::Result<Vec<&'static Fault>> {
     let name = option(arguments, "--fault").unwrap_or_default();
     let times = option(arguments, "--times").map_or(Ok(1), str::parse).map_err(io::Error::other)?;
     let faults = outage::FAULTS.iter().filter(|fault| fault.name.contains(name));
-    Ok(faults.flat_map(|fault| std::iter::repeat_n(fault, times)).collect())
+    let wanted: Vec<_> = faults.flat_map(|fault| std::iter::repeat_n(fault, times)).collect();
+    if wanted.is_empty() {
+        // Where nothing is played nothing is lost, and that would look like a success.
+        return Err(io::Error::other(format!("no fault is played: --fault '{name}' --times {times}")));
+    }
+    Ok(wanted)
 }
 
 async fn faults(
@@ -277,5 +282,23 @@ async fn drained(clients: &[Client]) {
             return;
         }
         sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_without_faults_is_an_error() {
+        let count = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            wanted_faults(&words).ok().map(|faults| faults.len())
+        };
+        assert_eq!(count(&[]), Some(outage::FAULTS.len()));
+        assert_eq!(count(&["--fault", "orderly", "--times", "3"]), Some(3));
+        assert_eq!(count(&["--fault", "ordrely"]), None);
+        assert_eq!(count(&["--times", "0"]), None);
+        assert_eq!(count(&["--times", "many"]), None);
     }
 }

@@ -140,6 +140,6 @@ fn wait_for(stream: &TcpStream, within: Duration) -> Outcome<()> {
         .map_err(|error| error.to_string())
 }
 
-fn is_timeout(error: &std::io::Error) -> bool {
+pub(crate) fn is_timeout(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

@@ -35,6 +35,8 @@ pub struct Model {
     /// How often the client's process died.
     deaths: u32,
     random: Random,
+    /// The first thing that was wrong. Whoever plays may drop an error, as after a death; the books keep it.
+    wrong: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +66,7 @@ impl Model {
             cuts: 0,
             deaths: 0,
             random: Random::new(0),
+            wrong: None,
         }
     }
 
@@ -131,6 +134,11 @@ impl Model {
 
     /// The client said something.
     pub fn event(&mut self, line: &str) -> Result<()> {
+        let judged = self.judge(line);
+        self.remember(judged)
+    }
+
+    fn judge(&mut self, line: &str) -> Result<()> {
         let mut words = line.split(' ');
         match words.next().unwrap_or_default() {
             "MESSAGE" => {
@@ -184,7 +192,18 @@ impl Model {
 
     /// The client gave bytes to the connection, whether or not they arrive.
     pub fn polled(&mut self, bytes: &[u8]) -> Result<()> {
-        self.monitor.as_mut().map_or(Ok(()), |monitor| monitor.polled(bytes))
+        let judged = self.monitor.as_mut().map_or(Ok(()), |monitor| monitor.polled(bytes));
+        self.remember(judged)
+    }
+
+    fn remember(&mut self, judged: Result<()>) -> Result<()> {
+        self.wrong = self.wrong.take().or_else(|| judged.clone().err());
+        judged
+    }
+
+    /// The first thing that was wrong so far.
+    pub fn verdict(&self) -> Result<()> {
+        self.wrong.clone().map_or(Ok(()), Err)
     }
 
     /// The server got a packet; what a conforming server answers.
@@ -222,6 +241,7 @@ impl Model {
 
     /// The books at the end.
     pub fn balance(&self) -> Result<()> {
+        self.verdict()?;
         if self.cuts > 0 {
             return Err(format!("everything was done {} cuts too early", self.cuts));
         }

@@ -8,7 +8,7 @@ use crate::common::PATIENCE;
 use crate::shim::Shim;
 use crate::stage::Outcome;
 
-/// Lines of a party that are shown when something went wrong.
+/// The newest lines of a party, shown when something went wrong.
 const SHOWN: usize = 20;
 
 /// A client.
@@ -121,7 +121,9 @@ impl Party {
         }
         if !line.starts_with("MESSAGE") && !line.starts_with("PUBLISHED") {
             self.last.push_back(line);
-            self.last.truncate(200);
+            if self.last.len() > SHOWN {
+                self.last.pop_front();
+            }
         }
         Ok(())
     }
@@ -151,14 +153,14 @@ impl Party {
 
     fn report(&mut self, what: &str) -> String {
         let missing = |list: &[u32]| list.iter().filter(|count| **count == 0).count();
-        let last: Vec<&str> = self.last.iter().rev().take(SHOWN).map(String::as_str).collect();
+        let last: Vec<&str> = self.last.iter().map(String::as_str).collect();
         format!(
             "{}: {what}; {} published, {} and {} missing\n  {}\n  {}",
             self.topic,
             self.published,
             missing(&self.counts[0]),
             missing(&self.counts[1]),
-            last.into_iter().rev().collect::<Vec<_>>().join("\n  "),
+            last.join("\n  "),
             self.shim.complaints()
         )
     }

@@ -105,3 +105,41 @@ impl World {
         self.handle(Input::LinkDown(attempt, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::play::play;
+    use crate::script::Scenario;
+    use crate::stage::Stage;
+
+    #[test]
+    fn an_invariant_that_was_broken_is_remembered_when_nobody_listens() {
+        let mut world = World::new(1);
+        world.network.up = Some(1);
+        let error = world.command("start").err();
+        assert!(error.as_ref().is_some_and(|error| error.contains("another link")), "{error:?}");
+        assert_eq!(world.verdict().err(), error);
+        world.die();
+        assert_eq!(world.verdict().err(), error);
+    }
+
+    #[test]
+    fn a_death_excuses_a_step_and_not_what_was_broken_before() {
+        let text = "options store=simulated\nclient start\npeer expect CONNECT\npeer send CONNACK sp=0\n\
+                    client publish a \"x\" qos=1 as m1\npeer expect PUBLISH as p1\npeer send PUBACK id=p1.id\n\
+                    client see CONNECTED\nclient see PUBLISHED m1";
+        let scenario = Scenario::parse("a death", text);
+        let runs = scenario.as_ref().map(|scenario| scenario.runs.as_slice());
+        for run in runs.unwrap_or_default() {
+            let mut world = World::new(1);
+            world.die_after(0);
+            assert_eq!(play(run, &mut world, None).failure, None);
+            let mut world = World::new(1);
+            world.die_after(0);
+            world.broken = Some("it was broken".into());
+            assert_eq!(play(run, &mut world, None).failure, world.broken);
+        }
+        assert!(runs.is_ok_and(|runs| !runs.is_empty()), "{:?}", scenario.err());
+    }
+}

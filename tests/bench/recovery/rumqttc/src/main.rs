@@ -12,6 +12,9 @@ use nix::time::{clock_gettime, ClockId};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+/// Requests that the application may be ahead of the loop.
+const QUEUE: usize = 10;
+
 struct Given {
     words: HashMap<String, String>,
 }
@@ -68,12 +71,12 @@ fn say_message(payload: &[u8], retained: bool) {
 
 /// The two halves of rumqttc have the same shape and no type in common.
 macro_rules! client {
-    ($name:ident, $options:ident, $library:path, $packet:path, $publish:ident, $filter:expr) => {
-        async fn $name(options: $options, filters: Vec<String>, qos: u8, pause: Duration) {
-            use $library::{AsyncClient, Event};
+    ($name:ident, $event:path, $packet:path, $publish:ident, $filter:expr) => {
+        async fn $name(opened: opened::$name, filters: Vec<String>, qos: u8, pause: Duration) {
+            use $event as Event;
             use $packet as Packet;
             let qos = rumqttc_qos::$name(qos);
-            let (client, mut events) = AsyncClient::new(options, 10);
+            let (client, mut events) = opened;
             let mut up = false;
             loop {
                 match events.poll().await {
@@ -113,28 +116,34 @@ mod rumqttc_qos {
     }
 }
 
-use rumqttc::v5::MqttOptions as Options5;
-use rumqttc::MqttOptions as Options4;
+mod opened {
+    #![allow(non_camel_case_types)] // named like the loops that they go to
+    pub(crate) type run4 = (rumqttc::AsyncClient, rumqttc::EventLoop);
+    pub(crate) type run5 = (rumqttc::v5::AsyncClient, rumqttc::v5::EventLoop);
+}
 
-client!(run4, Options4, rumqttc, rumqttc::Packet, publish, rumqttc::SubscribeFilter::new);
+client!(run4, rumqttc::Event, rumqttc::Packet, publish, rumqttc::SubscribeFilter::new);
 client!(
     run5,
-    Options5,
-    rumqttc::v5,
+    rumqttc::v5::Event,
     rumqttc::v5::mqttbytes::v5::Packet,
     publish,
     rumqttc::v5::mqttbytes::v5::Filter::new
 );
 
-fn options4(given: &Given, id: String) -> Options4 {
-    let mut options = Options4::new(id, given.text("host"), given.number("port", 1883));
+fn open4(given: &Given, id: String) -> opened::run4 {
+    let mut options = rumqttc::MqttOptions::new(id, given.text("host"), given.number("port", 1883));
     options.set_clean_session(false);
     options.set_keep_alive(Duration::from_secs(if given.best() { 5 } else { 60 }));
-    options
+    let (client, mut events) = rumqttc::AsyncClient::new(options, QUEUE);
+    if given.best() {
+        events.network_options.set_connection_timeout(1);
+    }
+    (client, events)
 }
 
-fn options5(given: &Given, id: String) -> Options5 {
-    let mut options = Options5::new(id, given.text("host"), given.number("port", 1883));
+fn open5(given: &Given, id: String) -> opened::run5 {
+    let mut options = rumqttc::v5::MqttOptions::new(id, given.text("host"), given.number("port", 1883));
     options.set_clean_start(false);
     options.set_keep_alive(Duration::from_secs(if given.best() { 5 } else { 60 }));
     options.set_session_expiry_interval(Some(3600));
@@ -142,7 +151,7 @@ fn options5(given: &Given, id: String) -> Options5 {
         options.set_receive_maximum(Some(65_535));
         options.set_connection_timeout(1);
     }
-    options
+    rumqttc::v5::AsyncClient::new(options, QUEUE)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -158,9 +167,9 @@ async fn main() {
     for number in 0..given.number("count", 1) {
         let id = given.id(number);
         if given.number("version", 4) == 5 {
-            clients.spawn(run5(options5(&given, id), given.filters(), qos, pause));
+            clients.spawn(run5(open5(&given, id), given.filters(), qos, pause));
         } else {
-            clients.spawn(run4(options4(&given, id), given.filters(), qos, pause));
+            clients.spawn(run4(open4(&given, id), given.filters(), qos, pause));
         }
     }
     while clients.join_next().await.is_some() {}
