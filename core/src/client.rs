@@ -364,11 +364,16 @@ fn deadline(timeout: Duration) -> Option<Moment> {
     Moment::now().checked_add(timeout)
 }
 
-/// Opens the store and reads what it holds; and what was wrong with it.
-fn reopen(options: &Options) -> Result<(Box<dyn SessionStore>, Option<Error>, Recovery), Error> {
+/// A store, what was wrong with it, and what it holds.
+type Reopened = (Box<dyn SessionStore>, Option<Error>, Recovery);
+
+fn reopen(options: &Options) -> Result<Reopened, Error> {
     let mut recovery = Recovery::default();
     let opened = store::open(Path::new(&*options.store), &mut |key, value| recovery.row(key, value))?;
     recovery.complete();
+    if opened.damage.is_some() {
+        recovery.distrust();
+    }
     let (stored, wanted) = (recovery.client_id(), &options.client_id);
     if !stored.is_empty() && !wanted.is_empty() && stored != wanted {
         let why = format!("store: {:?} holds the session of client identifier {stored:?}", &*options.store);
