@@ -40,7 +40,8 @@ impl Referral {
 impl Engine {
     /// A connection to this server ended. True if it sent us to another one.
     pub(crate) fn refer(&mut self, server: &Server, was_connected: bool, end: &mut End) -> bool {
-        if !(server.listed || was_connected && self.referral.for_good) {
+        let stays = was_connected && self.referral.for_good;
+        if !server.listed && !stays {
             self.referral.url = None;
         }
         let code = end.error.reason_code.filter(|code| end.from_server && matches!(code, 0x9C | 0x9D));
