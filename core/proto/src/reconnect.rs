@@ -16,7 +16,9 @@
 //!
 //! While nobody is there an attempt costs the server nothing, because its kernel or nobody at all answers, and waiting
 //! costs the application. So the delay follows the outage, and the client comes back late by a small share of it. That
-//! is no reason to ask without end: over five minutes there are at most 60 attempts.
+//! is no reason to ask without end: over five minutes there are at most 60 attempts. They stand on a grid that is the
+//! same for every outage ([`Grid`]); where between two of its lines, each client draws anew for each outage. So clients
+//! that lost their server together are spread evenly over the distance of two attempts, whenever it comes back.
 //!
 //! Several servers are tried one after the other without a delay; it stands before the next round.
 
@@ -93,6 +95,8 @@ pub(crate) struct Reconnect {
     pub(crate) attempts: u32,
     /// When the connection was lost, or the first attempt failed, or the network changed since; `None` while connected.
     since: Option<Instant>,
+    /// The attempts of this outage, once nobody was there.
+    grid: Option<Grid>,
     /// When the current attempt began, and when the last connection was accepted.
     began: Instant,
     pub(crate) accepted: Instant,
@@ -117,6 +121,7 @@ impl Reconnect {
             at: None,
             attempts: 0,
             since: None,
+            grid: None,
             began: Instant(0),
             accepted: Instant(0),
             wakeable: false,
@@ -133,7 +138,7 @@ impl Reconnect {
     pub(crate) fn start(&mut self, now: Instant) {
         self.strikes = 0;
         self.attempts = 0;
-        self.since = None;
+        (self.since, self.grid) = (None, None);
         self.taken_over = None;
         self.short_lives = 0;
         self.failed = 0;
@@ -151,7 +156,7 @@ impl Reconnect {
             return;
         }
         self.news = Some(now);
-        self.since = Some(now);
+        (self.since, self.grid) = (Some(now), None);
         let soon = now + self.between(Duration::ZERO, WAKE);
         self.at = Some(at.min(soon));
     }
@@ -177,7 +182,7 @@ impl Reconnect {
     pub(crate) fn connected(&mut self, now: Instant) {
         self.attempts = 0;
         self.failed = 0;
-        self.since = None;
+        (self.since, self.grid) = (None, None);
         self.found_nobody = false;
         self.accepted = now;
     }
@@ -256,12 +261,10 @@ impl Reconnect {
             Class::Overloaded => (least, self.backoff(OVERLOAD / 2, now, least, most)),
             Class::Absent => {
                 let outage = now.since(self.since.unwrap_or(now));
-                let pace = pace(outage);
-                // The first delays spread clients that lost their server together, and the others keep the spread.
-                let play = if outage < SPREADING { pace * 2 / 5 } else { pace / 5 };
-                let low = (pace - play).clamp(least, most);
-                // Half a smallest delay more, so that clients spread even where that is all there is.
-                (low, (pace + play).max(least + least / 2).min(most))
+                let mut grid = self.grid.unwrap_or_else(|| Grid { line: Duration::ZERO, phase: self.draw() as u16 });
+                let delay = grid.next(outage, least, most);
+                self.grid = Some(grid);
+                return delay;
             }
             Class::TakenOver if !self.again(now, error) => (slow / 3, slow * 2 / 3),
             Class::TakenOver | Class::Refused => (slow, slow + slow / 3),
@@ -302,23 +305,47 @@ impl Reconnect {
     }
 }
 
-/// The mean distance of attempts while nobody is there. Half of it is what the client comes back late.
-///
-/// A server that restarts takes seconds: for twenty of them the distance is a tenth of the outage and about a second at
-/// most. What lasts longer has another reason, and thousands of clients may wait for its end: then it is a fifth, which
-/// spreads them over as much time.
-fn pace(outage: Duration) -> Duration {
-    match outage < RESTART {
-        true => (FIRST + outage / 10).min(OF_A_RESTART),
-        false => (outage / 5).min(LONGEST),
+/// Where the attempts of an outage stand.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    /// The line before the next attempt, as the length of the outage.
+    line: Duration,
+    /// How far behind its line each attempt stands, in shares of the distance to the next line.
+    phase: u16,
+}
+
+impl Grid {
+    /// How long to wait from here on. What stands too near is left out; so an attempt that takes long costs the next.
+    fn next(&mut self, outage: Duration, least: Duration, most: Duration) -> Duration {
+        loop {
+            // A quarter more, so that clients spread even where the smallest delay is all there is.
+            let pace = pace(self.line).max(least + least / 4).min(most);
+            let at = self.line + pace * u32::from(self.phase) / (u32::from(u16::MAX) + 1);
+            if at > outage + least / 2 {
+                return (at - outage).clamp(least, most);
+            }
+            // In strides where much time has passed unseen.
+            self.line += pace.max(outage.saturating_sub(at) / 64);
+        }
     }
 }
 
-const FIRST: Duration = Duration::from_millis(72);
-const SPREADING: Duration = Duration::from_secs(1);
-const RESTART: Duration = Duration::from_millis(20_500);
-const OF_A_RESTART: Duration = Duration::from_millis(1_100);
-const LONGEST: Duration = Duration::from_secs(26);
+/// The distance of attempts while nobody is there. Half of it is what the client comes back late, on average.
+///
+/// A server that restarts takes seconds: for twenty-five of them the distance is a tenth of the outage and about a second
+/// at most. What lasts longer has another reason, and thousands of clients may wait for its end: then it is a fourth and
+/// less, which spreads them over as much time.
+fn pace(outage: Duration) -> Duration {
+    match outage < RESTART {
+        true => (FIRST + outage / 10).min(OF_A_RESTART),
+        false => (outage * 5 / 22).min(LONGEST),
+    }
+}
+
+const FIRST: Duration = Duration::from_millis(62);
+const RESTART: Duration = Duration::from_millis(25_300);
+const OF_A_RESTART: Duration = Duration::from_millis(1_060);
+const LONGEST: Duration = Duration::from_millis(29_500);
 
 #[cfg(test)]
 mod tests;
