@@ -28,6 +28,7 @@ help:
 	@echo 'make conformance                      the tests and examples of paho-mqtt, with remqtt in its place'
 	@echo 'make check-surface [SURFACE=folder]    the public surface, against a record of that of paho-mqtt'
 	@echo 'make fuzz [FUZZ_SECONDS=300]           every fuzz target (nightly, cargo-fuzz)'
+	@echo 'make check-abi                         the C header, its symbols, layouts and ABI baseline'
 	@echo 'make clean'
 
 setup:
@@ -102,6 +103,14 @@ test-pythons: setup
 test-c: lib
 	@CARGO='$(CARGO)' $(QUIET) test-c $(MAKE) -C tests/c test
 	@$(QUIET) valgrind $(MAKE) -C tests/c valgrind
+# The C ABI: the header is the source's, clean in every language version by two compilers, with the symbols, the layout
+# and the baseline that are committed. `make write-abi` renews the baseline where ffi/ABI.md allows it.
+check-abi: lib
+	@$(QUIET) header $(CARGO) test -p remqtt-ffi
+	@$(QUIET) check-abi $(MAKE) -C tests/c headers symbols abi
+	@grep -h '^abidiff: ' $(TARGET)/logs/check-abi.log
+write-abi: setup
+	@$(MAKE) -C tests/c write-abi
 test-readme: lib python
 	@$(QUIET) test-readme $(PY) tests/readme.py $(TARGET)
 
@@ -134,7 +143,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: check-abi write-abi test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
