@@ -262,6 +262,15 @@ impl Client {
         }
     }
 
+    /// The operations that are accepted and not complete, oldest first. With a store, the publishes that an earlier
+    /// process left are among them, under its tickets.
+    pub fn pending(&self) -> Vec<Ticket> {
+        match self.shared.check_process() {
+            Ok(()) => self.shared.queue.lock().ledger.all(),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// True while the operation is accepted and not complete.
     pub fn is_pending(&self, ticket: Ticket) -> bool {
         self.shared.check_process().is_ok() && self.shared.queue.lock().ledger.is_open(ticket)

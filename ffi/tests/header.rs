@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// Their order is the order of the header.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 16] = [
     "status",
     "arguments",
     "props",
@@ -18,8 +18,11 @@ const SOURCES: [&str; 13] = [
     "client",
     "lifecycle",
     "operations",
+    "batch",
+    "routes",
     "report",
     "incidents",
+    "log",
     "message",
 ];
 const LAST: [&str; 1] = ["dispatch"];

@@ -17,7 +17,6 @@ use crate::error::{Error, ErrorCode};
 use crate::lifecycle::End;
 use crate::link::{Link, LinkPhase};
 use crate::liveness::{Movement, Sign, Transit};
-use crate::options::Options;
 use crate::server::Server;
 use crate::time::Instant;
 use crate::wire::{self, Properties};
