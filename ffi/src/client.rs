@@ -18,6 +18,7 @@ use crate::callbacks::{remqtt_done_fn, Callback, REMQTT_STATE_STOPPED};
 use crate::config::remqtt_config;
 use crate::fork;
 use crate::handlers::Callbacks;
+use crate::login::Asker;
 use crate::routes::Routes;
 
 /// A client. Any thread, any number of them at once. Reference-counted: remqtt_client_new gives the first
@@ -75,6 +76,11 @@ impl remqtt_client {
             ended: Mutex::new(false),
             changed: Condvar::new(),
         });
+        let credentials = client.callbacks.lock().credentials.clone();
+        if let Some(callback) = credentials {
+            let asker = Asker { client: Arc::downgrade(&client), callback };
+            client.core.ask_credentials(Some(Arc::new(asker)))?;
+        }
         if !client.poll {
             client.core.dispatch_on(Pool::shared(), client.clone());
         }
@@ -122,6 +128,8 @@ impl remqtt_client {
     pub(crate) fn end(&self) {
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
         drop(callbacks); // runs drop functions, so outside the lock
+                         // The only error: the process is another one, and the function its parent's.
+        let _ = self.core.ask_credentials(None);
         *self.ended.lock() = true;
         self.routes.end(); // after the word that none may come
         self.changed.notify_all();

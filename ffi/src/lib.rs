@@ -23,6 +23,7 @@ pub mod incidents;
 mod layout;
 pub mod lifecycle;
 pub mod log;
+pub mod login;
 pub mod message;
 pub mod operations;
 pub mod props;

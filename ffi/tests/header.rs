@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// Their order is the order of the header.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     "status",
     "arguments",
     "props",
@@ -23,6 +23,7 @@ const SOURCES: [&str; 16] = [
     "report",
     "incidents",
     "log",
+    "login",
     "message",
 ];
 const LAST: [&str; 1] = ["dispatch"];

@@ -57,7 +57,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 77
+#define REMQTT_ABI_VERSION 79
 
 /**
  * Kind of a property's value: no such property.
@@ -283,6 +283,11 @@ typedef struct remqtt_client remqtt_client;
  * one config, and it can be changed or freed at any time.
  */
 typedef struct remqtt_config remqtt_config;
+
+/**
+ * What a credentials function fills in. It lives until the function returns.
+ */
+typedef struct remqtt_login remqtt_login;
 
 /**
  * A received message. It never changes; any thread.
@@ -895,6 +900,14 @@ typedef struct {
  * returns. No line holds a payload or a password, and none above REMQTT_LOG_DEBUG a topic.
  */
 typedef void (*remqtt_log_fn)(void *user, remqtt_client *client, int32_t level, remqtt_str text);
+
+/**
+ * Called before each attempt to connect, for passwords that expire: gives user name and password of this attempt to
+ * `login`, by remqtt_login_set. Any other status than REMQTT_OK ends the attempt, and the next one asks again. Unlike
+ * other callbacks it runs on a thread of its own, beside the others of its client, and may take its time: the attempt
+ * waits for it, up to the option "connect_timeout".
+ */
+typedef remqtt_status (*remqtt_credentials_fn)(void *user, remqtt_client *client, remqtt_login *login);
 
 /**
  * The call did what it says.
@@ -1872,6 +1885,23 @@ remqtt_status remqtt_config_on_log(remqtt_config *config,
                                    remqtt_log_fn function,
                                    void *user,
                                    remqtt_drop_fn drop);
+
+/**
+ * Sets the function for user name and password. Without one those of remqtt_config_set_credentials are sent. A later
+ * call replaces the function; `drop` (may be NULL) runs when it is replaced or when the config and every client made
+ * from it are gone. NULL for `function` removes it, and `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_credentials(remqtt_config *config,
+                                           remqtt_credentials_fn function,
+                                           void *user,
+                                           remqtt_drop_fn drop);
+
+/**
+ * Sets user name and password in a credentials function. Both are copied. A `ptr` of NULL means that there is none.
+ */
+remqtt_status remqtt_login_set(remqtt_login *login,
+                               remqtt_str user,
+                               remqtt_bytes password);
 
 /**
  * The topic; empty for NULL. Lives as long as the message.

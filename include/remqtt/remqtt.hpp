@@ -15,6 +15,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -554,6 +555,19 @@ public:
             detail::guarded(0, [&] { return (*static_cast<F *>(user))(ClientView(client), *what), 0; });
         };
         return add(remqtt_config_on_quarantined, +call, std::move(handler));
+    }
+    /// `handler(ClientView)`, which returns a std::optional of user name and password: asked before each attempt, on a
+    /// thread beside the other callbacks. Nothing ends the attempt.
+    template <class F> Status on_credentials(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, remqtt_login *login) -> remqtt_status {
+            return detail::guarded(REMQTT_E_BAD_CREDENTIALS, [&]() -> remqtt_status {
+                std::optional<std::pair<std::string, std::string>> said = (*static_cast<F *>(user))(ClientView(client));
+                return said ? remqtt_login_set(login, detail::str(said->first), detail::bytes(said->second))
+                            : REMQTT_E_BAD_CREDENTIALS;
+            });
+        };
+        return add(remqtt_config_on_credentials, +call, std::move(handler));
     }
     /// `handler(ClientView, int32_t level, std::string_view text)`, for lines up to `level`, REMQTT_LOG_...
     template <class F> Status on_log(int32_t level, F handler)

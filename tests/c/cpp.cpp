@@ -71,6 +71,13 @@ TEST(functions_for_topics_the_log_and_pending_operations_are_reached)
             line.set_value(std::string(text));
         }
     }).value();
+    std::atomic<int> asked{ 0 };
+    scene.config.on_credentials([&](remqtt::ClientView) -> std::optional<std::pair<std::string, std::string>> {
+        if (asked++ == 0) {
+            return std::nullopt;
+        }
+        return std::make_pair("me", "secret");
+    }).value();
     remqtt::Client client = scene.config.client().value();
     client.on_topic("+", [&](remqtt::ClientView, remqtt::MessageView message) {
         topic.set_value(std::string(message.topic()));
@@ -82,7 +89,8 @@ TEST(functions_for_topics_the_log_and_pending_operations_are_reached)
     client.reconfigure(scene.config).value();
     client.subscribe({ { "e", 1 } }).value();
     client.start().value();
-    CHECK(get(topic) == "e" && get(ended) && get(line).find("connected") == 0);
+    CHECK(get(topic) == "e" && get(ended) && get(line).find("attempt failed") == 0);
+    CHECK(asked == 2);
     client.forget_topic("+").value();
     client.flush(std::chrono::milliseconds(MINUTE_MS)).value();
     CHECK(client.pending().empty() && client.drop_publishes().value() == 0);

@@ -31,6 +31,7 @@ struct stage {
     uint32_t number;
     uint8_t byte;
     char buffer[256];
+    remqtt_login *login;
     int outside; /* not in a callback of the client: what waits may wait */
 };
 
@@ -108,6 +109,11 @@ struct scene {
     atomic_uint called, connected, completed;
 };
 
+static int is(const struct scene *scene, const char *kind)
+{
+    return !strcmp(scene->kind, kind);
+}
+
 static void in(struct scene *scene, const char *kind, remqtt_client *client, const remqtt_message *message)
 {
     if (!strcmp(scene->kind, kind) && atomic_load(&scene->called) == 0) {
@@ -175,6 +181,18 @@ static void on_log(void *user, remqtt_client *client, int32_t level, remqtt_str 
     in(user, "log", client, NULL);
 }
 
+static remqtt_status on_credentials(void *user, remqtt_client *client, remqtt_login *login)
+{
+    struct scene *scene = user;
+    CHECK_OK(remqtt_login_set(login, remqtt_str_of("me"), remqtt_bytes_of("pw", 2)));
+    if (is(scene, "credentials") && atomic_load(&scene->called) == 0) {
+        /* On a thread beside the callbacks: what waits may wait, and what closes closes. */
+        call_everything(client, NULL, 1);
+        event_add(&scene->called, 1);
+    }
+    return REMQTT_OK;
+}
+
 static void on_done(void *user, remqtt_client *client, const remqtt_result *result)
 {
     struct scene *scene = user;
@@ -207,11 +225,6 @@ static void on_dropped(void *user, remqtt_token token, const remqtt_publication 
     }
 }
 
-static int is(const struct scene *scene, const char *kind)
-{
-    return !strcmp(scene->kind, kind);
-}
-
 static remqtt_config *config_of(struct scene *scene, const char *store)
 {
     remqtt_config *config = config_for(scene->server.port);
@@ -222,6 +235,7 @@ static remqtt_config *config_of(struct scene *scene, const char *store)
     CHECK_OK(remqtt_config_on_quarantined(config, on_quarantined, scene, NULL));
     CHECK_OK(remqtt_config_on_gap(config, on_gap, scene, NULL));
     CHECK_OK(remqtt_config_on_log(config, REMQTT_LOG_INFO, on_log, scene, NULL));
+    CHECK_OK(remqtt_config_on_credentials(config, on_credentials, scene, NULL));
     if (is(scene, "gap")) {
         CHECK_OK(remqtt_config_set(config, "sequence_in_payload", "true"));
     }
@@ -325,7 +339,7 @@ TEST(every_function_may_be_called_in_every_callback)
 {
     static const char *const kinds[] = {
         "state", "message", "topic", "subscription", "recovered", "store", "quarantined",
-        "gap", "log", "done", "drop of done", "drop of a callback", "dropped",
+        "gap", "log", "done", "drop of done", "drop of a callback", "dropped", "credentials",
     };
     alarm(10 * MINUTE_MS / 1000); /* a deadlock ends the program */
     for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {

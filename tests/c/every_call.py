@@ -52,6 +52,7 @@ ARGUMENTS = {
     ("uint8_t", "*"): "0",
     ("int32_t", "wanted"): "REMQTT_STATE_STOPPED",
     ("int32_t", "level"): "REMQTT_LOG_DEBUG",
+    ("remqtt_login *", "*"): "stage->login",
     ("void *", "*"): "NULL",
 }
 

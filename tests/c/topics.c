@@ -309,6 +309,63 @@ TEST(other_options_hold_from_the_next_connection_on)
     close(listener);
 }
 
+struct logins {
+    atomic_uint asked, drops;
+};
+
+/* Fails at the first question, and says another password each time. */
+static remqtt_status say_who(void *user, remqtt_client *client, remqtt_login *login)
+{
+    struct logins *logins = user;
+    unsigned asked = atomic_fetch_add(&logins->asked, 1);
+    const uint8_t password = (uint8_t)('0' + asked);
+    (void)client;
+    CHECK_STATUS(remqtt_login_set(login, (remqtt_str){ NULL, 3 }, payload), REMQTT_E_INVALID_ARGUMENT);
+    CHECK_OK(remqtt_login_set(login, remqtt_str_of("me"), remqtt_bytes_of(&password, 1)));
+    return asked == 0 ? REMQTT_E_TIMEOUT : REMQTT_OK;
+}
+
+static void drop_logins(void *user)
+{
+    struct logins *logins = user;
+    event_add(&logins->drops, 1);
+}
+
+TEST(user_name_and_password_are_asked_for_before_each_attempt)
+{
+    uint16_t port;
+    int listener = peer_listen(&port), socket = -1;
+    struct logins logins = { 0 };
+    remqtt_config *config = config_for(port);
+    CHECK_OK(remqtt_config_on_credentials(config, say_who, &logins, drop_logins));
+    remqtt_client *client = client_of(config);
+    for (uint8_t attempt = 1; attempt <= 3; attempt++) {
+        struct packet connect = { 0 };
+        while (connect.first == 0) { /* a way that the application did not follow is closed without a word */
+            socket = peer_accept(listener);
+            connect = peer_read(socket);
+            if (connect.first == 0) {
+                free(connect.body);
+                close(socket);
+            }
+        }
+        CHECK(connect.first == 0x10 && (connect.body[7] & 0xC0) == 0xC0);
+        CHECK(memcmp(connect.body + connect.length - 7, "\0\2me\0\1", 6) == 0);
+        CHECK(connect.body[connect.length - 1] == '0' + attempt);
+        free(connect.body);
+        PEER_SEND(socket, 0x20, 2, 0, 0);
+        if (attempt < 3) {
+            peer_reset(socket);
+        }
+    }
+    CHECK(atomic_load(&logins.drops) == 0);
+    CHECK_OK(remqtt_client_close(client, 0));
+    remqtt_client_free(client);
+    CHECK_WAIT(&logins.drops, 1);
+    close(socket);
+    close(listener);
+}
+
 TEST(the_socket_of_the_connection_can_be_had_for_its_options)
 {
     struct server server = { 0 };
