@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use remqtt::store::{open, Change};
+use remqtt::store::{open, Change, Key};
 
 const PAYLOAD: usize = 84;
 const KEPT: u64 = 4;
@@ -92,7 +92,7 @@ fn written() -> u64 {
     io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).map_or(0, |bytes| bytes.parse().unwrap())
 }
 
-fn key(batch: u64, row: u64) -> Bytes {
+fn key(batch: u64, row: u64) -> Key {
     [batch.to_be_bytes(), row.to_be_bytes()].concat().into()
 }
 

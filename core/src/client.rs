@@ -389,6 +389,9 @@ fn reopen(options: &Options) -> Result<Reopened, Error> {
     let mut recovery = Recovery::default();
     let opened = store::open(Path::new(&*options.store), &mut |key, value| recovery.row(key, value))?;
     recovery.complete();
+    if opened.damage.is_some() {
+        recovery.distrust();
+    }
     let (stored, wanted) = (recovery.client_id(), &options.client_id);
     if !stored.is_empty() && !wanted.is_empty() && stored != wanted {
         let why = format!("store: {:?} holds the session of client identifier {stored:?}", &*options.store);

@@ -21,6 +21,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 type Store = Box<dyn SessionStore>;
 
+/// Room for so many changes, at most, is made for the next batch if the last one had as many.
+const ROOM: usize = 4_096;
+
 /// Changes in their order, and the number of the last one.
 #[derive(Default)]
 struct Batch {
@@ -43,15 +46,20 @@ pub(crate) struct Writer {
     work: Work,
     /// What came while a commit was under way.
     next: Batch,
+    /// Changes of the batch before that.
+    usual: usize,
     delay: Duration,
 }
 
 impl Writer {
     pub(crate) fn new(store: Store) -> Writer {
-        Writer { work: Work::Idle(store), next: Batch::default(), delay: RETRY.0 }
+        Writer { work: Work::Idle(store), next: Batch::default(), usual: 0, delay: RETRY.0 }
     }
 
     pub(crate) fn add(&mut self, lsn: Lsn, change: Change) {
+        if self.next.changes.is_empty() {
+            self.next.changes.reserve(self.usual);
+        }
         self.next.changes.push(change);
         self.next.last = lsn;
     }
@@ -66,6 +74,7 @@ impl Writer {
                 }
                 Work::Idle(store) => {
                     let batch = std::mem::take(&mut self.next);
+                    self.usual = batch.changes.len().min(ROOM);
                     self.work = Work::Committing(spawn_blocking(move || commit(store, batch)));
                 }
                 Work::Committing(mut thread) => match Pin::new(&mut thread).poll(cx) {
@@ -127,9 +136,12 @@ impl Writer {
     }
 }
 
-/// Runs on a blocking thread.
-fn commit(mut store: Store, batch: Batch) -> (Store, Batch, Result<(), Error>) {
+/// Runs on a blocking thread, where the changes also go.
+fn commit(mut store: Store, mut batch: Batch) -> (Store, Batch, Result<(), Error>) {
     let result = catch_unwind(AssertUnwindSafe(|| store.commit(&batch.changes)));
     let result = result.unwrap_or_else(|_| Err(Error::new(ErrorCode::StoreFailed, "the store panicked")));
+    if result.is_ok() {
+        batch.changes = Vec::new();
+    }
     (store, batch, result)
 }

@@ -1,7 +1,7 @@
 //! Inbound messages. The one that a callback sees lives on the dispatcher's stack and costs no allocation; keeping
 //! it with `remqtt_message_ref` makes a copy on the heap, whose topic and payload are shared with it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use remqtt_core::{Error, Message};
 
@@ -25,8 +25,8 @@ pub const REMQTT_FLAG_REDELIVERED: u32 = 16;
 /// A received message. It never changes; any thread.
 pub struct remqtt_message {
     message: Message,
-    /// Its token as text, empty where it has none.
-    token: String,
+    /// Its token as text, empty where it has none; made when somebody asks.
+    token: OnceLock<String>,
     holder: Holder,
 }
 
@@ -53,6 +53,10 @@ impl remqtt_message {
         }
     }
 
+    fn token(&self) -> &str {
+        self.token.get_or_init(|| self.message.token.map_or(String::new(), |token| token.to_string()))
+    }
+
     fn acknowledge(&self, reason: u8) -> Result<(), Error> {
         match (self.message.delivery, reason) {
             (None, _) => Ok(()),
@@ -70,8 +74,7 @@ pub(crate) fn deliver(
     message: Message,
 ) -> bool {
     let routes = client.routes.of(&message.publish.topic);
-    let token = message.token.map_or(String::new(), |token| token.to_string());
-    let shown = remqtt_message { message, token, holder: Holder::Callback(client) };
+    let shown = remqtt_message { message, token: OnceLock::new(), holder: Holder::Callback(client) };
     let show = |callback: &Arc<Callback<remqtt_message_fn>>| {
         // SAFETY: the header's rule for functions; the client is shared and the message lives until the return.
         callback.function.is_some_and(|function| unsafe {
@@ -139,7 +142,7 @@ pub unsafe extern "C" fn remqtt_message_id(message: *const remqtt_message) -> u1
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_message_token(message: *const remqtt_message) -> remqtt_str {
     // SAFETY: the header's rule for messages.
-    boundary(|_| remqtt_str::of(""), || Ok(remqtt_str::of(&unsafe { by_ref(message, "message") }?.token)))
+    boundary(|_| remqtt_str::of(""), || Ok(remqtt_str::of(unsafe { by_ref(message, "message") }?.token())))
 }
 
 /// The MQTT 5 properties, NULL for NULL only. They live as long as the message.
@@ -169,8 +172,8 @@ pub unsafe extern "C" fn remqtt_message_ref(message: *const remqtt_message) -> *
                 return Ok(message.cast_mut());
             }
             let holder = Holder::Application(shown.client().share());
-            let (message, token) = (shown.message.clone(), shown.token.clone());
-            Ok(Arc::into_raw(Arc::new(remqtt_message { message, token, holder })).cast_mut())
+            let message = shown.message.clone();
+            Ok(Arc::into_raw(Arc::new(remqtt_message { message, token: OnceLock::new(), holder })).cast_mut())
         },
     )
 }

@@ -56,8 +56,8 @@ class Roads(Events):
     _bind_port = 0
     #: The host is a name with SRV records.
     _service = False
-    #: Endpoint URLs in order of preference, instead of host and port.
-    _servers: list[str] | None = None
+    #: Endpoint URLs that come after host and port.
+    _further_servers: tuple[str, ...] = ()
     #: Options set by the user win over what paho's arguments mean.
     _overrides: dict[str, str] | None = None
     _ssl = False
@@ -190,7 +190,7 @@ class Roads(Events):
 
     def _lay_road(self) -> None:
         """Tells the core how the next connections are made."""
-        servers = self._servers or [self._endpoint()]
+        servers = [self._endpoint(), *self._further_servers]
         overrides = self._overrides or {}
         encrypted = any(url.lower().startswith(("mqtts", "ssl", "wss")) for url in servers)
         options = {"bind_address": self._bind_to(), "bind_port": str(self._bind_port)}
@@ -201,7 +201,7 @@ class Roads(Events):
         self._encrypts = ""
         if encrypted and self._ssl_context is not None:
             options.update(self._tls_road(self._ssl_context))
-        if not encrypted and not self._servers and self._tls_overrides():
+        if not encrypted and self._tls_overrides():
             raise ValueError(
                 f"{self._tls_overrides()[0]} is set, but nothing asks for TLS: call tls_set(), or use mqtts://"
             )

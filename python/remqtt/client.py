@@ -16,7 +16,7 @@ import importlib.util
 import inspect
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
 from . import _arguments, _callbacks, _constants, _dispatch, _native
@@ -156,11 +156,20 @@ class Client(Settings):
     #: QoS 0 without a connection is dropped, and publish() says so.
     _drop_offline = True
 
-    def configure(self, **options: Any) -> None:
+    def configure(self, *, further_servers: Sequence[str] | None = None, **options: Any) -> None:
         """Sets options of the core by name; help(remqtt.options) lists them. Not in paho-mqtt.
 
         They count from the next connection on and win over paho's arguments that mean the same.
+
+        further_servers are endpoint URLs that follow the server of connect(), in order: they are tried after
+        it, or beside it with race_servers. Each has sessions of its own: one that does not know ours counts
+        as one that lost it.
         """
+        if further_servers is not None:
+            if isinstance(further_servers, str):
+                raise TypeError("further_servers: a list of endpoint URLs")
+            self._core.set_servers([*further_servers])
+            self._further_servers = (*further_servers,)
         texts = _texts(options)
         self._core.set_options(texts)
         if "queue_qos0_offline" in texts:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 import remqtt.client as mqtt
-from conftest import Calls, Peer
+from conftest import Broker, Calls, Peer, wait_for
+from remqtt.packettypes import PacketTypes
+from remqtt.properties import Properties
 from remqtt.reports import Gap, Outage, Quarantined
 
 V2 = mqtt.CallbackAPIVersion.VERSION2
@@ -45,6 +48,51 @@ def test_missing_messages_are_told_before_the_one_that_shows_it(make: Any, peer:
     name, gap, *_ = calls.next()
     assert (name, gap, gap.missing) == ("on_gap", Gap("t", 2, 5), 3)
     assert client.stats()["missing_messages"] == 3
+
+
+@pytest.mark.parametrize("option", ["sequence_in_payload", "sequence_property"])
+def test_what_the_queue_of_the_broker_threw_away_is_told_and_nothing_else(
+    make: Any, tmp_path: Path, option: str
+) -> None:
+    broker = Broker(tmp_path, "max_queued_messages 10", "allow_anonymous true")
+    publisher = make(V2, protocol=mqtt.MQTTv5)
+    publisher.connect("127.0.0.1", broker.port)
+    publisher.loop_start()
+
+    def publish(numbers: range) -> None:
+        for number in numbers:
+            counted = Properties(PacketTypes.PUBLISH)
+            counted.UserProperty = [("count", str(number))]
+            for topic in got:
+                publisher.publish(topic, str(number), 1, properties=counted).wait_for_publish(10)
+
+    got: dict[str, list[int]] = {"t/0": [], "t/1": []}
+    missing: dict[str, list[int]] = {"t/0": [], "t/1": []}
+    value = "count" if option == "sequence_property" else "true"
+    client = make(V2, "away", protocol=mqtt.MQTTv5, options={option: value})
+    client.on_message = lambda _, __, message: got[message.topic].append(int(message.payload))
+    client.on_gap = lambda _, __, gap: missing[gap.topic].extend(range(gap.expected, gap.got))
+    calls = Calls(client, "on_subscribe", "on_connect")
+    kept = Properties(PacketTypes.CONNECT)
+    kept.SessionExpiryInterval = 600
+    client.connect("127.0.0.1", broker.port, clean_start=False, properties=kept)
+    client.subscribe("t/#", 1)
+    client.loop_start()
+    calls.find("on_subscribe")
+    publish(range(10))
+    wait_for(lambda: all(9 in numbers for numbers in got.values()), "the messages before")
+    client.disconnect()
+    client.loop_stop()
+    publish(range(10, 40))
+    client.reconnect()
+    client.loop_start()
+    calls.find("on_connect")
+    publish(range(40, 50))
+    wait_for(lambda: all(49 in numbers for numbers in got.values()), "the messages after")
+    for topic, numbers in got.items():
+        assert missing[topic], "the queue was too small for all"
+        assert sorted(numbers + missing[topic]) == list(range(50))
+    broker.end()
 
 
 def test_a_message_that_ends_every_connection_is_told_and_acknowledged(make: Any, peer: Peer) -> None:

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import remqtt.client as mqtt
 from remqtt._native import ERRORS, OPTIONS
@@ -133,11 +132,8 @@ class Shim:
     def do_start(self) -> None:
         client = self.client
         if not client._host and self.servers:
-            address = urlsplit(self.servers[0])
-            # A Unix socket has neither host nor port; what counts are the URLs.
-            host, port = address.hostname or "localhost", address.port or 1883
-            client._aim(host, port, int(self.options["keepalive"]), "", 0, 3, None)
-            client._servers = self.servers
+            client._aim(self.servers[0], 1883, int(self.options["keepalive"]), "", 0, 3, None)
+            client._further_servers = (*self.servers[1:],)
             client._apply()
         client._core.start()
 

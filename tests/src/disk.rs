@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use remqtt_proto::{Change, Error, ErrorCode, Lsn, Recovery};
+use remqtt_proto::{Change, Error, ErrorCode, Key, Lsn, Recovery};
 
 /// How the disk takes changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum DiskMood {
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     mood: DiskMood,
-    rows: BTreeMap<Bytes, Bytes>,
+    rows: BTreeMap<Key, Bytes>,
     /// Not durable yet, in their order.
     waiting: Vec<(Lsn, Change)>,
     /// The client was told that the disk refuses.

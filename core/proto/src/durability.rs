@@ -77,6 +77,9 @@ impl Engine {
 
     /// What rests on the journal waits of itself; what is new is refused, so that nothing is accepted and then lost.
     pub(crate) fn persist_failed(&mut self, error: Error) {
+        if error.code == ErrorCode::StoreDamaged {
+            self.session.journal.promise_again();
+        }
         // A disk that goes on refusing is told of once, and rows that are lost meanwhile are news.
         let before = self.store_failure.replace(error.clone());
         if before.is_none_or(|before| before.code != error.code) {

@@ -202,7 +202,7 @@ impl Engine {
         if recovery.numbered.epoch == 0 {
             recovery.numbered.epoch = seed ^ unix_ms.unsigned_abs().rotate_left(32) | 1;
         }
-        let journal = Journal::kept(recovery.promised, recovery.numbered, now, unix_ms);
+        let journal = Journal::kept(&recovery, now, unix_ms);
         for (place, stored) in std::mem::take(&mut recovery.publishes) {
             if let Phase::Sent(identifier) | Phase::Released(identifier) = stored.phase {
                 engine.session.identifiers.recover(identifier);

@@ -37,7 +37,7 @@ pub use command::{Command, Delivery, Level, Ticket};
 pub use engine::{Attempt, Engine, Input, Output, State};
 pub use error::{Error, ErrorCode, Next, Who};
 pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState, Token};
-pub use journal::{Change, Field, Lsn, Record, Recovery, ROW_FORMAT};
+pub use journal::{Change, Field, Key, Lsn, Record, Recovery, ROW_FORMAT};
 pub use liveness::Transit;
 pub use options::{
     Acknowledge, LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion,

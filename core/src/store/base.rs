@@ -15,7 +15,8 @@ use std::sync::Arc;
 use redb::{Database, WriteTransaction};
 
 use super::disk::{Lease, Medium};
-use super::rows::{self, Growth, Row};
+use super::log::Log;
+use super::rows::{self, Piece};
 use super::Change;
 
 /// Of redb's pages. Its default is 1 GiB; 64 KiB to 64 MiB are equally fast, because a store is written far more than
@@ -101,13 +102,20 @@ impl Base {
         self.lease.medium()
     }
 
-    /// Makes the changes durable, and a note of this run of the system with them if it is wanted.
-    pub(super) fn commit(&self, changes: &[Change], note_boot: bool) -> Result<Growth, Trouble> {
-        self.write(|txn| {
+    /// Makes the changes durable, and a note of this run of the system with them if it is wanted. After an error `log`
+    /// is not to be used any more.
+    pub(super) fn commit(&self, log: &mut Log, changes: &[Change], note_boot: bool) -> Result<(), Trouble> {
+        self.attempt(|db| {
+            let txn = db.begin_write()?;
             if note_boot {
-                rows::note_boot(txn)?;
+                rows::note_boot(&txn)?;
             }
-            rows::apply(txn, changes)
+            // Rows that came and went since the last commit are worth no sync.
+            match rows::apply(&txn, log, changes)? || note_boot {
+                true => txn.commit()?,
+                false => txn.abort()?,
+            }
+            Ok(())
         })
     }
 
@@ -134,8 +142,24 @@ impl Base {
     }
 
     /// See [`rows::portion`].
-    pub(super) fn portion(&self, after: Option<&[u8]>) -> Result<Vec<Row>, Trouble> {
-        self.attempt(|db| rows::portion(db, after))
+    pub(super) fn portion(&self, from: u64) -> Result<Vec<Piece>, Trouble> {
+        self.attempt(|db| rows::portion(db, from))
+    }
+
+    /// Reads the log, and calls `keep` for every piece of it.
+    pub(super) fn read(&self, mut keep: impl FnMut(Piece)) -> Result<Log, Trouble> {
+        let mut log = Log::default();
+        let mut next = 0;
+        loop {
+            let pieces = self.portion(next)?;
+            let Some((last, _)) = pieces.last() else { return Ok(log) };
+            next = last.saturating_add(1);
+            for (number, piece) in pieces {
+                log.read(number, &piece)
+                    .map_err(|_| Trouble::Damage("a row is not as it was written".into()))?;
+                keep((number, piece));
+            }
+        }
     }
 
     /// The database ends without another write to its file.

@@ -16,11 +16,14 @@ use std::sync::Arc;
 use super::base::{Base, Found, Trouble, UNDONE};
 use super::disk::{Medium, Plug};
 use super::lock::Lock;
-use super::{damaged, failed, files, recovery, rows, Change, Error, ErrorCode, SessionStore};
+use super::log::Log;
+use super::recovery::Written;
+use super::{damaged, failed, files, recovery, Change, Error, ErrorCode, SessionStore};
 
 /// Files up to this size are left alone.
 const SMALL: u64 = 4 << 20;
-/// A file is mostly free when it is this many times what its rows need. Pages are filled by two thirds, typically.
+/// A file is mostly free when it is this many times what its rows need: the log is up to twice that, and its pages are
+/// filled by two thirds, typically.
 const LOOSE: u64 = 4;
 /// So much is written anew in about the time of five commits.
 const QUICK: u64 = 256 << 10;
@@ -34,8 +37,8 @@ pub(super) struct Store {
     /// None after trouble, until the next commit.
     base: Option<Base>,
     medium: Arc<Medium>,
-    /// What the rows need.
-    weight: u64,
+    /// Of the database; true as long as that is there.
+    log: Log,
     /// The name in the directory may not be durable.
     unsettled: bool,
     /// The file was last written in another run of the system. The next commit notes this one: opening must not fail
@@ -45,10 +48,10 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(path: PathBuf, lock: Lock, plug: Plug, base: Base, weight: u64) -> Store {
+    pub(super) fn new(path: PathBuf, lock: Lock, plug: Plug, (base, log): Written) -> Store {
         let medium = base.medium().clone();
         let (unsettled, of_another_boot) = (false, false);
-        Store { path, lock, plug, base: Some(base), medium, weight, unsettled, of_another_boot, rest: 0 }
+        Store { path, lock, plug, base: Some(base), log, medium, unsettled, of_another_boot, rest: 0 }
     }
 
     /// Notes this run of the system with the next commit, if it is another one.
@@ -67,7 +70,7 @@ impl Store {
 
     fn give_back(&mut self) {
         self.rest = self.rest.saturating_sub(1);
-        if self.rest == 0 && self.weight <= QUICK && self.is_loose() {
+        if self.rest == 0 && self.log.weight() <= QUICK && self.is_loose() {
             let _ = self.move_to_new_file();
             self.rest = REST;
         }
@@ -75,7 +78,7 @@ impl Store {
 
     fn is_loose(&self) -> bool {
         let size = self.size();
-        size > SMALL && size / LOOSE > self.weight
+        size > SMALL && size / LOOSE > self.log.weight()
     }
 
     fn try_commit(&mut self, changes: &[Change]) -> Result<(), Trouble> {
@@ -84,17 +87,13 @@ impl Store {
             self.unsettled = false;
         }
         let note_boot = self.of_another_boot;
-        let base = self.opened()?;
-        match base.commit(changes, note_boot) {
-            Ok(growth) => {
-                self.weight = (self.weight + growth.more).saturating_sub(growth.less);
-                self.of_another_boot = false;
-            }
-            Err(trouble) => {
-                self.give_up();
-                return Err(trouble);
-            }
+        self.reopen()?;
+        let Some(base) = &self.base else { return Err(Trouble::Damage("no database".into())) };
+        if let Err(trouble) = base.commit(&mut self.log, changes, note_boot) {
+            self.give_up();
+            return Err(trouble);
         }
+        self.of_another_boot = false;
         // A file without a name is gone with us.
         if !self.medium.is_at(&self.path) {
             self.move_to_new_place()?;
@@ -103,32 +102,44 @@ impl Store {
         Ok(())
     }
 
-    /// The database, opened anew after trouble.
-    fn opened(&mut self) -> Result<&Base, Trouble> {
-        if self.base.is_none() {
-            self.medium.restore()?;
-            match Base::open(self.medium.clone()) {
-                Ok(Found { base, undone, .. }) => {
-                    self.base = Some(base);
-                    if undone {
-                        return Err(Trouble::Loss(UNDONE.into()));
-                    }
-                }
-                Err(Trouble::Damage(what)) => return Err(self.recover(&what)?),
-                Err(trouble) => return Err(trouble),
-            }
+    /// Opens the database anew after trouble, and reads its log.
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        if self.base.is_some() {
+            return Ok(());
         }
-        self.base.as_ref().ok_or_else(|| Trouble::Damage("no database".into()))
+        self.medium.restore()?;
+        let opened =
+            Base::open(self.medium.clone()).and_then(|Found { base, undone, .. }| match base.read(|_| ()) {
+                Ok(log) => Ok((base, log, undone)),
+                Err(trouble) => {
+                    base.abandon();
+                    Err(trouble)
+                }
+            });
+        match opened {
+            Ok((base, log, undone)) => {
+                (self.base, self.log) = (Some(base), log);
+                match undone {
+                    true => Err(Trouble::Loss(UNDONE.into())),
+                    false => Ok(()),
+                }
+            }
+            Err(Trouble::Damage(what)) => Err(self.recover(&what)?),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     /// Goes on with what can be read, and says what that is.
     fn recover(&mut self, what: &str) -> Result<Trouble, Trouble> {
         let recovered = recovery::recover(&self.path, &self.plug, &self.medium, what)?;
-        self.weight = recovered.rows.iter().map(|(key, value)| rows::weight(key, value)).sum();
-        self.medium = recovered.base.medium().clone();
-        self.base = Some(recovered.base);
+        self.take_over(recovered.written);
         self.unsettled = true;
         Ok(Trouble::Loss(recovered.damage.to_string()))
+    }
+
+    fn take_over(&mut self, (base, log): Written) {
+        self.medium = base.medium().clone();
+        (self.base, self.log) = (Some(base), log);
     }
 
     fn give_up(&mut self) {
@@ -152,13 +163,19 @@ impl Store {
     /// Writes the rows into a new file, which takes the place of this one.
     fn move_to_new_file(&mut self) -> Result<(), Trouble> {
         let Some(from) = &self.base else { return Ok(()) };
-        let base = recovery::write_from(&self.path, &self.plug, |last| from.portion(last))?;
+        let mut next = 0;
+        let written = recovery::write_from(&self.path, &self.plug, || {
+            let pieces = from.portion(next)?;
+            let Some((last, _)) = pieces.last() else { return Ok(None) };
+            next = last + 1;
+            let rows = pieces.iter().flat_map(|(number, piece)| self.log.rows_of(*number, piece));
+            Ok(Some(rows.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()))
+        })?;
         files::settle(&self.path)?;
         if let Some(old) = self.base.take() {
             old.abandon();
         }
-        self.medium = base.medium().clone();
-        self.base = Some(base);
+        self.take_over(written);
         self.of_another_boot = false;
         self.unsettled = true;
         files::sync_directory(&self.path)?;

@@ -1,7 +1,8 @@
 //! The durable store of one client's session.
 //!
-//! It knows nothing of MQTT: it keeps a table of rows, and makes batches of changes to them durable, all or none. It
-//! stands on redb, whose business transactions, torn pages and recovery are. Ours is
+//! It knows nothing of MQTT: it keeps a table of rows, and makes batches of changes to them durable, all or none. The
+//! file is a log of these batches, with an index of it in memory. It stands on redb, whose business transactions, torn
+//! pages and recovery are. Ours is
 //!
 //! | file | what it does |
 //! |---|---|
@@ -9,6 +10,8 @@
 //! | `opening.rs`, `recovery.rs`, `salvage.rs` | what is found at the path, and what becomes of a damaged file |
 //! | `inspect.rs` | what is in a store, without touching it |
 //! | `durable.rs` | commits, going on after errors, giving space back |
+//! | `log.rs`, `hash.rs` | the log in memory: what a commit adds, and what is not needed any more |
+//! | `piece.rs` | how records lie in it |
 //! | `base.rs`, `rows.rs`, `header.rs` | the database: the only callers of redb, its tables, its header |
 //! | `disk.rs`, `files.rs` | the file below it, the files beside it |
 
@@ -16,10 +19,13 @@ mod base;
 mod disk;
 mod durable;
 mod files;
+mod hash;
 mod header;
 mod inspect;
 mod lock;
+mod log;
 mod opening;
+mod piece;
 mod recovery;
 mod rows;
 mod salvage;
@@ -40,7 +46,7 @@ use self::lock::Lock;
 use self::opening::Opening;
 
 pub use inspect::{inspect, Inspection};
-pub use remqtt_proto::{Change, Field, Record, ROW_FORMAT};
+pub use remqtt_proto::{Change, Field, Key, Record, ROW_FORMAT};
 
 /// How long [`open`] waits for the owner of a store to let go: a client of this process may be just about to.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);

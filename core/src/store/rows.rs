@@ -1,19 +1,21 @@
-//! The rows in redb's terms, and the checksum of each.
+//! The log in redb's terms: a table of pieces by their numbers, and one that says what the file is.
 //!
 //! redb has a checksum in every pointer to a page and verifies them all when a file is opened, so a flipped bit never
-//! goes unseen. But it condemns a page with thirty rows, and the tree with it. Our own checksum in each row says which
-//! of them are whole, and, because the number of the row format goes into it, that it is a row of this format.
+//! goes unseen. But it condemns a page, and the tree with it; see [`super::piece`] for what is read then.
+//!
+//! Why a log in a database of tables: a row of its own costs redb a way through the tree, a page that is copied, and
+//! another when the row goes. A piece is one row of redb with hundreds of ours, and goes as one.
 
-use std::ops::Bound;
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
-use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
-
+use super::log::{Batch, Log};
+use super::piece::Broken;
 use super::{Change, ROW_FORMAT};
 
-/// How rows, checksums and tables lie in the database.
-pub(super) const STORE_FORMAT: u32 = 1;
+/// How pieces and tables lie in the database.
+pub(super) const STORE_FORMAT: u32 = 2;
 
-pub(super) const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rows");
+pub(super) const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 pub(super) const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
 /// Rows of [`META`].
 pub(super) const STORE_FORMAT_KEY: &str = "store format";
@@ -21,65 +23,37 @@ pub(super) const ROW_FORMAT_KEY: &str = "row format";
 /// Which run of the system wrote last, as [`boot`] numbers it.
 const BOOT_KEY: &str = "boot";
 
-const CHECKSUM: usize = 4;
-/// What redb and we add to a row, roughly: two offsets and the checksum.
-const OVERHEAD: usize = 12;
-/// Rows are read in portions of about this many bytes, so that no reader needs memory for all of them.
+/// Pieces are read in portions of about this many bytes, where nobody needs all of them at a time.
 const PORTION: usize = 1 << 18;
 
-/// The space that a row needs.
-pub(super) fn weight(key: &[u8], value: &[u8]) -> u64 {
-    (key.len() + value.len() + OVERHEAD) as u64
-}
+/// A piece that was read: its number and its bytes.
+pub(super) type Piece = (u64, Vec<u8>);
 
-fn checksum(key: &[u8], value: &[u8]) -> [u8; CHECKSUM] {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&ROW_FORMAT.to_le_bytes());
-    crc.update(&(key.len() as u64).to_le_bytes());
-    crc.update(key);
-    crc.update(value);
-    crc.finalize().to_le_bytes()
-}
-
-/// A value as it is stored.
-fn seal(key: &[u8], value: &[u8], sealed: &mut Vec<u8>) {
-    sealed.clear();
-    sealed.extend_from_slice(&checksum(key, value));
-    sealed.extend_from_slice(value);
-}
-
-/// A value as it was given, if it is what was written under this key.
-pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Option<&'a [u8]> {
-    let (found, value) = sealed.split_at_checked(CHECKSUM)?;
-    (found == checksum(key, value)).then_some(value)
-}
-
-/// How much the rows grew and shrank.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Growth {
-    pub(super) more: u64,
-    pub(super) less: u64,
-}
-
-/// Puts the changes into a transaction.
-pub(super) fn apply(txn: &WriteTransaction, changes: &[Change]) -> Result<Growth, redb::Error> {
-    let mut growth = Growth::default();
-    let mut sealed = Vec::new();
-    let mut table = txn.open_table(ROWS)?;
-    for Change { key, value } in changes {
-        let before = match value {
-            Some(value) => {
-                growth.more += weight(key, value);
-                seal(key, value, &mut sealed);
-                table.insert(&key[..], &sealed[..])?
-            }
-            None => table.remove(&key[..])?,
-        };
-        if let Some(before) = before {
-            growth.less += weight(key, before.value().get(CHECKSUM..).unwrap_or_default());
-        }
+impl From<Broken> for redb::Error {
+    fn from(_: Broken) -> Self {
+        redb::Error::Corrupted("a row is not as it was written".into())
     }
-    Ok(growth)
+}
+
+/// Plans the changes, and puts what they need into a transaction. False: they need nothing.
+pub(super) fn apply(txn: &WriteTransaction, log: &mut Log, changes: &[Change]) -> Result<bool, redb::Error> {
+    let mut table = txn.open_table(LOG)?;
+    let batch = log.commit(changes, |number| match table.get(number)? {
+        Some(piece) => Ok(piece.value().to_vec()),
+        None => Err(redb::Error::from(Broken)),
+    })?;
+    write(&mut table, &batch)?;
+    Ok(!batch.is_empty())
+}
+
+fn write(table: &mut redb::Table<'_, u64, &'static [u8]>, batch: &Batch) -> Result<(), redb::Error> {
+    for number in batch.gone.clone() {
+        table.remove(number)?;
+    }
+    for (number, piece) in &batch.new {
+        table.insert(*number, &piece[..])?;
+    }
+    Ok(())
 }
 
 /// Begins a database: it says what it is.
@@ -88,19 +62,13 @@ pub(super) fn inscribe(txn: &WriteTransaction) -> Result<(), redb::Error> {
     table.insert(STORE_FORMAT_KEY, STORE_FORMAT)?;
     table.insert(ROW_FORMAT_KEY, ROW_FORMAT)?;
     table.insert(BOOT_KEY, boot())?;
-    txn.open_table(ROWS)?;
+    txn.open_table(LOG)?;
     Ok(())
 }
 
-/// Puts these rows in.
-pub(super) fn fill(txn: &WriteTransaction, rows: &[Row]) -> Result<(), redb::Error> {
-    let mut sealed = Vec::new();
-    let mut table = txn.open_table(ROWS)?;
-    for (key, value) in rows {
-        seal(key, value, &mut sealed);
-        table.insert(&key[..], &sealed[..])?;
-    }
-    Ok(())
+/// Adds these pieces.
+pub(super) fn fill(txn: &WriteTransaction, batch: &Batch) -> Result<(), redb::Error> {
+    write(&mut txn.open_table(LOG)?, batch)
 }
 
 /// Whose database this is: its store format and its row format.
@@ -136,22 +104,18 @@ pub(super) fn note_boot(txn: &WriteTransaction) -> Result<(), redb::Error> {
 /// A row that was read: its key and its value.
 pub(super) type Row = (Vec<u8>, Vec<u8>);
 
-/// The rows behind the key `after`, as many as make a portion; none if there are no more.
-pub(super) fn portion(db: &impl ReadableDatabase, after: Option<&[u8]>) -> Result<Vec<Row>, redb::Error> {
-    let table = db.begin_read()?.open_table(ROWS)?;
-    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rows = Vec::new();
+/// The pieces from number `from` on, as many as make a portion; none if there are no more.
+pub(super) fn portion(db: &impl ReadableDatabase, from: u64) -> Result<Vec<Piece>, redb::Error> {
+    let table = db.begin_read()?.open_table(LOG)?;
+    let mut pieces = Vec::new();
     let mut size = 0;
-    for entry in table.range::<&[u8]>((from, Bound::Unbounded))? {
-        let (key, sealed) = entry?;
-        let (key, sealed) = (key.value(), sealed.value());
-        let damaged = || redb::Error::Corrupted("a row is not as it was written".into());
-        let value = unseal(key, sealed).ok_or_else(damaged)?;
-        rows.push((key.to_vec(), value.to_vec()));
-        size += key.len() + sealed.len();
+    for entry in table.range(from..)? {
+        let (number, piece) = entry?;
+        pieces.push((number.value(), piece.value().to_vec()));
+        size += piece.value().len();
         if size >= PORTION {
             break;
         }
     }
-    Ok(rows)
+    Ok(pieces)
 }

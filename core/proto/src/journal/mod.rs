@@ -19,6 +19,7 @@
 //!
 //! An engine without a store keeps no journal: every change is number 0, and 0 is durable.
 
+mod key;
 mod record;
 mod row;
 
@@ -33,6 +34,7 @@ use crate::session::{Fingerprint, Item, Phase, Place};
 use crate::time::Instant;
 use crate::wire::{Properties, Publish, Subscription, Version};
 
+pub use key::Key;
 pub use record::{Field, Record};
 pub use row::Recovery;
 pub(crate) use row::{Arrived, StoredPublish, StoredSubscription};
@@ -47,10 +49,13 @@ pub const ROW_FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Names the row.
-    pub key: Bytes,
+    pub key: Key,
     /// What it is to hold; `None` removes it.
     pub value: Option<Bytes>,
 }
+
+/// Room for so many changes, at most, is made at once where the driver took as many the last time.
+const ROOM: usize = 1_024;
 
 /// Tickets of stored publishes and the numbers of received messages are promised to be unique over restarts; the promise
 /// is written once for so many of them.
@@ -61,8 +66,10 @@ pub(crate) struct Journal {
     kept: bool,
     noted: Lsn,
     durable: Lsn,
-    /// Noted and not yet given to the driver.
+    /// Noted and not yet given to the driver. It has no room while it is empty: most clients are idle.
     changes: VecDeque<(Lsn, Change)>,
+    /// How many changes the driver took since there were none, and how many the time before.
+    taken: (usize, usize),
     /// Tickets up to this one are promised.
     promised: Ticket,
     /// The number of the last received message that is kept; those up to the second are promised.
@@ -72,15 +79,26 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// A journal that is kept, beginning where `promised` tickets ended.
-    pub(crate) fn kept(promised: Ticket, numbered: Token, now: Instant, unix_ms: i64) -> Self {
+    /// A journal that is kept, beginning where an earlier process ended.
+    pub(crate) fn kept(recovery: &Recovery, now: Instant, unix_ms: i64) -> Self {
+        let (promised, numbered) = (recovery.promised, recovery.numbered);
         let origin = unix_ms - (now.0 / 1_000_000) as i64;
-        Journal {
-            kept: true,
-            promised,
-            numbered: (numbered, numbered.sequence),
-            origin,
-            ..Journal::default()
+        let numbered = (numbered, numbered.sequence);
+        let mut journal = Journal { kept: true, promised, numbered, origin, ..Journal::default() };
+        if recovery.distrusted {
+            journal.promise_again();
+        }
+        journal
+    }
+
+    /// The store lost rows, and may have an older promise: it gets this one again.
+    pub(crate) fn promise_again(&mut self) {
+        let (promised, (token, numbered)) = (self.promised, self.numbered);
+        if promised > 0 {
+            self.note(|_| row::tickets(promised));
+        }
+        if numbered > 0 {
+            self.note(|_| row::numbers(Token { sequence: numbered, ..token }));
         }
     }
 
@@ -95,8 +113,13 @@ impl Journal {
 
     pub(crate) fn poll(&mut self) -> Option<(Lsn, Change)> {
         let change = self.changes.pop_front();
-        if change.is_none() && self.changes.capacity() > 0 {
-            self.changes = VecDeque::new();
+        match change {
+            Some(_) => self.taken.0 += 1,
+            None if self.changes.capacity() > 0 => {
+                self.changes = VecDeque::new();
+                self.taken = (0, self.taken.0.min(ROOM));
+            }
+            None => {}
         }
         change
     }
@@ -196,6 +219,9 @@ impl Journal {
         }
         let change = change(self);
         self.noted += 1;
+        if self.changes.is_empty() {
+            self.changes.reserve(self.taken.1);
+        }
         self.changes.push_back((self.noted, change));
         self.noted
     }

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::Change;
+use super::{Change, Key};
 use crate::command::Ticket;
 use crate::event::Token;
 use crate::session::{Fingerprint, Item, Phase, Place};
@@ -31,10 +31,12 @@ use crate::wire::{
 
 /// Damaged rows that are described; further ones are counted.
 const DESCRIBED: usize = 16;
+/// More numbers than a client gives away while a store keeps an older state of a row. Not more than that: the driver
+/// has a bit for each ticket from the oldest open one on.
+const BEYOND: u64 = 1 << 22;
 
 fn change(kind: u8, name: &[u8], value: Option<BytesMut>) -> Change {
-    let key: Bytes = [&[kind], name].concat().into();
-    Change { key, value: value.map(BytesMut::freeze) }
+    Change { key: Key::new(kind, name), value: value.map(BytesMut::freeze) }
 }
 
 pub(super) fn session(client_id: &ByteString, outlives: bool) -> Change {
@@ -162,6 +164,8 @@ pub struct Recovery {
     released: BTreeSet<u64>,
     /// Releases of messages that were removed, and the process died before they were.
     pub(crate) stray: Vec<u64>,
+    /// See [`Recovery::distrust`].
+    pub(crate) distrusted: bool,
     damage: Vec<String>,
     damaged: usize,
 }
@@ -197,6 +201,15 @@ impl Recovery {
         let last = self.arrived.keys().next_back().copied().unwrap_or(0);
         self.numbered.sequence = self.numbered.sequence.max(last);
         self.promised = self.publishes.values().map(|stored| stored.ticket).fold(self.promised, Ticket::max);
+    }
+
+    /// The store has lost rows, and others may be in an older state. Most do no harm: what comes back is sent or
+    /// delivered again. But numbers that were given away must not be given to something else, so new ones begin where no
+    /// client can have been. Call it after [`Recovery::complete`].
+    pub fn distrust(&mut self) {
+        self.promised += BEYOND;
+        self.numbered.sequence += BEYOND;
+        self.distrusted = true;
     }
 
     /// The client identifier of the session, empty if the store is new.

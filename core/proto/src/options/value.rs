@@ -55,7 +55,7 @@ pub enum TlsVersion {
     V13,
 }
 
-/// Bytes that are never shown: not by [`Options::show`], not by `Debug`, not in an error.
+/// Bytes that are never shown: not by [`Options::show`](crate::Options::show), not by `Debug`, not in an error.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(pub Bytes);
 

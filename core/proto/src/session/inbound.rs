@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 
 use crate::command::Delivery;
 use crate::journal::{Arrived, Journal, Lsn};
+use crate::session::window::Window;
 use crate::wire::{Publish, QoS};
 
 /// Tells messages apart where an identifier alone cannot. Different messages may have the same one, very rarely.
@@ -99,7 +100,7 @@ pub(crate) enum Release {
 pub(crate) struct Inbound {
     entries: BTreeMap<u16, Entry>,
     /// By the serial of their delivery.
-    kept: BTreeMap<u32, Kept>,
+    kept: Window<Kept>,
     kept_weight: usize,
     serial: u32,
 }
@@ -155,7 +156,7 @@ impl Inbound {
         let identifier = delivery.packet_identifier;
         let Some(entry) = self.entries.get_mut(&identifier) else { return };
         (entry.stage, entry.lsn) = (Stage::Owed(0), lsn);
-        self.kept.insert(delivery.serial, Kept { sequence, identifier, weight, released: false });
+        self.kept.push(delivery.serial, Kept { sequence, identifier, weight, released: false });
         self.kept_weight += weight;
     }
 
@@ -167,14 +168,14 @@ impl Inbound {
             QoS::ExactlyOnce if !released => self.recover(identifier, fingerprint(&arrived.publish)),
             _ => self.serial = self.serial.wrapping_add(1),
         }
-        self.kept.insert(self.serial, Kept { sequence, identifier, weight, released });
+        self.kept.push(self.serial, Kept { sequence, identifier, weight, released });
         self.kept_weight += weight;
         Delivery { packet_identifier: identifier, serial: self.serial }
     }
 
     /// The application is done with a kept message. False: it is none.
     pub(crate) fn finish(&mut self, delivery: Delivery, journal: &mut Journal) -> bool {
-        let Some(kept) = self.kept.remove(&delivery.serial) else { return false };
+        let Some(kept) = self.kept.remove(delivery.serial) else { return false };
         self.kept_weight -= kept.weight;
         // The identifier may be taken for longer than the message is kept.
         let entry = self.entries.get(&kept.identifier).filter(|entry| entry.serial == delivery.serial);
@@ -193,7 +194,7 @@ impl Inbound {
 
     /// The identifier of a QoS 2 message is free: the change that says so.
     fn free(&mut self, identifier: u16, serial: u32, journal: &mut Journal) -> Lsn {
-        match self.kept.get_mut(&serial) {
+        match self.kept.get_mut(serial) {
             Some(kept) => {
                 kept.released = true;
                 journal.arrived_released(kept.sequence)

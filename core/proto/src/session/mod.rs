@@ -5,6 +5,7 @@ mod inbound;
 mod outbound;
 mod sequence;
 mod subscriptions;
+mod window;
 
 pub(crate) use identifiers::Identifiers;
 pub(crate) use inbound::{fingerprint, Arrival, Fingerprint, Inbound, Release};

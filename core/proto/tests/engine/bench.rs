@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use remqtt_proto::{
-    ByteString, Bytes, Change, Command, Engine, Error, ErrorCode, Event, Input, Instant, Lsn, Options,
+    ByteString, Bytes, Change, Command, Engine, Error, ErrorCode, Event, Input, Instant, Key, Lsn, Options,
     Outage, Outcome, Output, Properties, PropertyId, PropertyValue, Publish, QoS, Recovery, SessionState,
     Subscription, Transit, Version,
 };
@@ -25,7 +25,7 @@ pub(crate) struct Bench {
     /// Changes that nobody has made durable yet.
     pub(crate) changes: Vec<(Lsn, Change)>,
     /// The rows that are.
-    pub(crate) disk: BTreeMap<Bytes, Bytes>,
+    pub(crate) disk: BTreeMap<Key, Bytes>,
 }
 
 impl Bench {

@@ -4,8 +4,8 @@
 
 use crate::bench::*;
 use remqtt_proto::{
-    Acknowledge, Command, Delivery, Error, ErrorCode, Event, Input, Options, Outcome, Properties, PropertyId,
-    PropertyValue, QoS, Recovery, SessionState, State,
+    Acknowledge, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Key, Options, Outcome,
+    Properties, PropertyId, PropertyValue, QoS, Recovery, SessionState, State,
 };
 use std::time::Duration;
 
@@ -410,4 +410,43 @@ fn a_number_that_nothing_can_follow_is_damage_and_the_client_counts_on() {
         bench.persist_all();
         assert!(bench.sent().ends_with(&PUBLISH_1), "{kind}");
     }
+}
+
+#[test]
+fn after_rows_were_lost_numbers_begin_where_no_client_can_have_been_and_the_next_process_knows() {
+    let options = || Options { acknowledge: Acknowledge::Stored, ..options() };
+    let mut bench = Bench::stored(options());
+    bench.disk.insert("T".into(), 4096_u64.to_be_bytes().to_vec().into());
+    bench.disk.insert("N".into(), [1_u64.to_be_bytes(), 4096_u64.to_be_bytes()].concat().into());
+    let mut recovery = Recovery::default();
+    bench.disk.iter().for_each(|(key, value)| recovery.row(key, value));
+    recovery.complete();
+    recovery.distrust();
+    let last = recovery.last_ticket();
+    assert!(last > 4096 + 1_000_000);
+    bench.engine = Engine::recover(options(), recovery, 43, bench.now, 0);
+    bench.give(Input::Timeout);
+    bench.persist_all();
+    assert_eq!(bench.live_again(options()).last_ticket(), last);
+    bench.command(Command::Start);
+    bench.link_up();
+    bench.receive(&CONNACK_NEW);
+    bench.receive(&[0x32, 6, 0, 1, b't', 0, 7, b'A']);
+    bench.persist_all();
+    let token = bench.events.iter().find_map(|event| match event {
+        Event::Message(message) => message.token,
+        _ => None,
+    });
+    assert!(token.is_some_and(|token| token.epoch == 1 && token.sequence > 1_000_000), "{token:?}");
+}
+
+#[test]
+fn a_promise_that_may_be_lost_is_given_again() {
+    let mut bench = stored();
+    bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
+    bench.persist_all();
+    bench.disk.remove(&Key::from("T"));
+    bench.give(Input::PersistFailed(Error::new(ErrorCode::StoreDamaged, "rows are lost")));
+    bench.persist_all();
+    assert!(bench.disk.contains_key(&Key::from("T")));
 }

@@ -2,5 +2,6 @@
 
 mod damage;
 mod faults;
+mod log;
 mod opening;
 mod support;

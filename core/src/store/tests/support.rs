@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use super::super::{open, Change, Opened, SessionStore};
+use super::super::{open, Change, Key, Opened, SessionStore};
 
 /// What is in a store.
 pub(super) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -52,11 +52,11 @@ impl Drop for Scratch {
 }
 
 pub(super) fn put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Change {
-    Change { key: Bytes::copy_from_slice(key.as_ref()), value: Some(Bytes::copy_from_slice(value.as_ref())) }
+    Change { key: Key::from(key.as_ref()), value: Some(Bytes::copy_from_slice(value.as_ref())) }
 }
 
 pub(super) fn remove(key: impl AsRef<[u8]>) -> Change {
-    Change { key: Bytes::copy_from_slice(key.as_ref()), value: None }
+    Change { key: Key::from(key.as_ref()), value: None }
 }
 
 /// Row `number` of a queue, with a payload that follows from the number.
