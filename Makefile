@@ -28,6 +28,8 @@ help:
 	@echo 'make conformance                      the tests and examples of paho-mqtt, with remqtt in its place'
 	@echo 'make check-surface [SURFACE=folder]    the public surface, against a record of that of paho-mqtt'
 	@echo 'make fuzz [FUZZ_SECONDS=300]           every fuzz target (nightly, cargo-fuzz)'
+	@echo 'make check-abi                         the C header, its symbols, layouts and ABI baseline'
+	@echo 'make doxygen                           the reference of the C API, in target/doxygen/html'
 	@echo 'make clean'
 
 setup:
@@ -102,6 +104,18 @@ test-pythons: setup
 test-c: lib
 	@CARGO='$(CARGO)' $(QUIET) test-c $(MAKE) -C tests/c test
 	@$(QUIET) valgrind $(MAKE) -C tests/c valgrind
+# The C ABI: the header is the source's, clean in every language version by two compilers, with the symbols, the layout
+# and the baseline that are committed. `make write-abi` renews the baseline where ffi/ABI.md allows it.
+check-abi: lib
+	@$(QUIET) header $(CARGO) test -p remqtt-ffi
+	@$(QUIET) check-abi $(MAKE) -C tests/c headers symbols abi
+	@grep -h '^abidiff: ' $(TARGET)/logs/check-abi.log
+# The reference of the C API as HTML. A warning is an error.
+doxygen: setup
+	@mkdir -p $(TARGET)/doxygen
+	@DOXYGEN_OUT=$(TARGET)/doxygen $(QUIET) doxygen doxygen ffi/docs/Doxyfile
+write-abi: setup
+	@$(MAKE) -C tests/c write-abi
 test-readme: lib python
 	@$(QUIET) test-readme $(PY) tests/readme.py $(TARGET)
 
@@ -121,10 +135,11 @@ check: setup
 	@$(QUIET) clippy $(CARGO) clippy --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' $(QUIET) doc $(CARGO) doc --workspace --no-deps
 	@$(QUIET) header $(CARGO) test -p remqtt-ffi --test header
+	@$(MAKE) doxygen
 	@$(QUIET) pure-engine tests/pure_engine.sh
 	@$(QUIET) ruff .venv/bin/ruff check .
 	@$(QUIET) ruff-format .venv/bin/ruff format --check .
-	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/bench/recovery/*.py tests/demo/*.py tests/readme.py
+	@$(QUIET) mypy $(PY) -m mypy tests/bench/*.py tests/bench/recovery/*.py tests/demo/*.py tests/readme.py tests/c/*.py
 	@$(QUIET) mypy-crash $(PY) -m mypy tests/crash/*.py tests/mutants.py
 	@$(QUIET) mypy-package $(PY) -m mypy python/remqtt
 	@$(QUIET) mypy-conformance $(PY) -m mypy tests/conformance/run.py tests/conformance/examples.py tests/conformance/table.py
@@ -134,7 +149,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release

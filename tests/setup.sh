@@ -8,7 +8,7 @@ say() { printf 'setup: %s\n' "$*"; }
 
 packages() {
     local missing=() package
-    for package in mosquitto libmosquitto-dev libpaho-mqtt-dev libsqlite3-dev strace tinyproxy-bin microsocks openssl iproute2 valgrind gcc g++ clang pkg-config cmake python3-venv python3-dev; do
+    for package in mosquitto libmosquitto-dev libpaho-mqtt-dev libsqlite3-dev strace tinyproxy-bin microsocks openssl iproute2 valgrind gcc g++ clang pkg-config cmake abigail-tools doxygen libuv1-dev python3-venv python3-dev; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
     [ ${#missing[@]} -eq 0 ] && return

@@ -21,7 +21,7 @@ use crate::pool::Pool;
 use crate::runtime::{now, Presence};
 use crate::shared::{Load, Shared};
 use crate::store::{self, SessionStore};
-use crate::transport::{self, Dialler, Endpoint};
+use crate::transport::{self, Credentials, Dialler, Endpoint};
 
 /// The driver answers far sooner; only one that is gone does not.
 const DRIVER_ANSWERS: Duration = Duration::from_secs(5);
@@ -134,6 +134,15 @@ impl Client {
         Ok(())
     }
 
+    /// Asks the application for user name and password before each attempt, from the next one on; `None`: those of the
+    /// options are sent again.
+    pub fn ask_credentials(&self, credentials: Option<Arc<dyn Credentials>>) -> Result<(), Error> {
+        self.shared.check_process()?;
+        let before = std::mem::replace(&mut self.shared.queue.lock().credentials, credentials);
+        drop(before); // not under the lock: it is the application's
+        Ok(())
+    }
+
     /// The options in use.
     pub fn options(&self) -> Arc<Options> {
         match self.shared.check_process() {
@@ -190,7 +199,7 @@ impl Client {
     pub fn drop_publishes(&self) -> Result<Vec<(Ticket, Publish)>, Error> {
         let (to, dropped) = std::sync::mpsc::channel();
         self.shared.send(Command::DropPublishes(to))?;
-        dropped.recv_timeout(DRIVER_ANSWERS).map_err(|_| ErrorCode::Closed.into())
+        self.shared.answer(&dropped, DRIVER_ANSWERS).ok_or_else(|| ErrorCode::Closed.into())
     }
 
     /// Subscribes, now or as soon as there is a connection, and again whenever the server lost the session.
@@ -258,6 +267,15 @@ impl Client {
     pub fn timeline(&self) -> Vec<Outage> {
         match self.shared.check_process() {
             Ok(()) => self.shared.queue.lock().timeline.iter().cloned().collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The operations that are accepted and not complete, oldest first. With a store, the publishes that an earlier
+    /// process left are among them, under its tickets.
+    pub fn pending(&self) -> Vec<Ticket> {
+        match self.shared.check_process() {
+            Ok(()) => self.shared.queue.lock().ledger.all(),
             Err(_) => Vec::new(),
         }
     }

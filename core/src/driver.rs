@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use remqtt_proto::{
-    Attempt, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Outcome, Output, State,
+    Attempt, ByteString, Bytes, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Outcome,
+    Output, State,
 };
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
@@ -68,6 +69,8 @@ enum Link {
     Up(Attempt, Stream),
 }
 
+type Asking = Pin<Box<dyn Future<Output = Result<(Option<ByteString>, Option<Bytes>), Error>> + Send>>;
+
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     engine: Engine,
@@ -79,6 +82,8 @@ pub(crate) struct Driver {
     /// A way that is opened beside the link.
     probe: Option<Way>,
     garage: Garage,
+    /// The question for the credentials of an attempt; its way waits for the answer before it goes on to the CONNECT.
+    asking: Option<(Attempt, Asking)>,
     /// Taken from the queue, not yet handed to the engine.
     commands: VecDeque<Command>,
     /// What the socket did not take.
@@ -113,6 +118,7 @@ impl Driver {
             link: Link::Down,
             probe: None,
             garage: Garage::default(),
+            asking: None,
             commands: VecDeque::new(),
             unsent: BytesMut::new(),
             unflushed: false,
@@ -166,6 +172,7 @@ impl Driver {
         }
         let mut busy = self.obey(now, scratch);
         busy |= self.persist(now, cx);
+        busy |= self.answered(now, cx);
         busy |= match self.link {
             Link::Down => false,
             Link::Dialling(..) => self.dialled(now, cx),
@@ -201,6 +208,7 @@ impl Driver {
         queue.acks_due = false;
         let socket_wanted = std::mem::take(&mut queue.socket_wanted);
         drop(queue);
+        scratch.report.answered |= !socket_wanted.is_empty();
         for answer in socket_wanted {
             // Without an answer, whoever asked hears that there is none.
             let socket = if let Link::Up(_, stream) = &self.link { stream.duplicate() } else { None };
@@ -218,13 +226,14 @@ impl Driver {
     }
 
     fn obey_commands(&mut self, now: Instant, scratch: &mut Scratch) -> bool {
-        let handed_over = &mut scratch.report.handed_over;
+        let Report { handed_over, answered, .. } = &mut scratch.report;
         let count = self.commands.len().min(COMMANDS);
         for command in self.commands.drain(..count) {
             if let Command::Publish(_, publish) | Command::PublishAt(_, publish, _) = &command {
                 handed_over.messages += 1;
                 handed_over.bytes += publish.topic.len() + publish.payload.len();
             }
+            *answered |= matches!(command, Command::DropPublishes(_));
             self.engine.handle(now, Input::Command(command));
         }
         if self.commands.is_empty() {

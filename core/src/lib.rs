@@ -26,4 +26,4 @@ pub use remqtt_proto::{
 pub use runtime::{after_fork_in_child, generation, now, wind_down};
 #[cfg(fuzzing)]
 pub use transport::fuzz;
-pub use transport::{Dialler, Part, Target};
+pub use transport::{Credentials, Dialler, Part, Target};

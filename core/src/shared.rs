@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{sync_channel, SyncSender};
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TryRecvError};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant as Moment};
@@ -21,7 +21,7 @@ use remqtt_proto::{
 use crate::dispatch::{self, Inbox};
 use crate::ledger::Ledger;
 use crate::runtime::{generation, Presence};
-use crate::transport::Dialler;
+use crate::transport::{Credentials, Dialler};
 
 /// How long the driver may take to answer a question; it is never busy for long.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -55,6 +55,7 @@ pub(crate) struct Queue {
     pub(crate) closed: bool,
     pub(crate) options: Arc<Options>,
     pub(crate) dialler: Option<Arc<dyn Dialler>>,
+    pub(crate) credentials: Option<Arc<dyn Credentials>>,
     /// Who wants a duplicate of the socket's descriptor.
     pub(crate) socket_wanted: Vec<SyncSender<OwnedFd>>,
     pub(crate) stats: Stats,
@@ -82,6 +83,8 @@ pub(crate) struct Report {
     pub(crate) outages: Vec<Outage>,
     /// Publishes that reached the engine.
     pub(crate) handed_over: Load,
+    /// A question of a handle was answered.
+    pub(crate) answered: bool,
 }
 
 impl Shared {
@@ -101,6 +104,7 @@ impl Shared {
                 closed: false,
                 options,
                 dialler: None,
+                credentials: None,
                 socket_wanted: Vec::new(),
                 stats: Stats::default(),
                 timeline: VecDeque::new(),
@@ -207,7 +211,25 @@ impl Shared {
         }
         queue.socket_wanted.push(answer);
         wake(queue);
-        answered.recv_timeout(ANSWER).ok()
+        self.answer(&answered, ANSWER)
+    }
+
+    /// Waits for an answer of the driver, which is none if it is gone. Not by the channel itself: that would leave the
+    /// state of the waiting thread behind, which leak checkers report.
+    pub(crate) fn answer<T>(&self, answered: &Receiver<T>, timeout: Duration) -> Option<T> {
+        let deadline = Moment::now() + timeout;
+        let mut queue = self.queue.lock();
+        loop {
+            match answered.try_recv() {
+                Ok(answer) => return Some(answer),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if Moment::now() >= deadline => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            queue.waiting += 1;
+            self.changed.wait_until(&mut queue, deadline);
+            queue.waiting -= 1;
+        }
     }
 
     /// A link, an address or a route of this machine has changed, as the system says. Only for clients that watch.
@@ -266,7 +288,8 @@ impl Shared {
         queue.on_the_way.messages -= report.handed_over.messages;
         queue.on_the_way.bytes -= report.handed_over.bytes;
         report.handed_over = Load::default();
-        let notify = queue.waiting > 0 && (state_changed || !report.completed.is_empty());
+        let answered = std::mem::take(&mut report.answered);
+        let notify = queue.waiting > 0 && (state_changed || answered || !report.completed.is_empty());
         for (ticket, failure) in report.completed.drain(..) {
             queue.ledger.close(ticket, failure);
         }

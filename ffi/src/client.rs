@@ -18,6 +18,8 @@ use crate::callbacks::{remqtt_done_fn, Callback, REMQTT_STATE_STOPPED};
 use crate::config::remqtt_config;
 use crate::fork;
 use crate::handlers::Callbacks;
+use crate::login::Asker;
+use crate::routes::Routes;
 
 /// A client. Any thread, any number of them at once. Reference-counted: remqtt_client_new gives the first
 /// reference, remqtt_client_ref another one, remqtt_client_free ends one.
@@ -33,6 +35,8 @@ pub struct remqtt_client {
     pub(crate) callbacks: Mutex<Callbacks>,
     /// What to call when an operation completes. Only operations with a `done` have an entry.
     pub(crate) pending: Mutex<HashMap<Ticket, Callback<remqtt_done_fn>>>,
+    /// The functions that are for some topics only.
+    pub(crate) routes: Routes,
     /// The state that the last state event told.
     pub(crate) told: AtomicI32,
     /// The thread that is inside a callback of this client ([`this_thread`]), 0 for none.
@@ -64,6 +68,7 @@ impl remqtt_client {
             generation: remqtt_core::generation(),
             callbacks: Mutex::new(config.callbacks.clone()),
             pending: Mutex::default(),
+            routes: Routes::default(),
             told: AtomicI32::new(REMQTT_STATE_STOPPED),
             running_on: AtomicUsize::new(0),
             turn: Mutex::new(()),
@@ -71,6 +76,11 @@ impl remqtt_client {
             ended: Mutex::new(false),
             changed: Condvar::new(),
         });
+        let credentials = client.callbacks.lock().credentials.clone();
+        if let Some(callback) = credentials {
+            let asker = Asker { client: Arc::downgrade(&client), callback };
+            client.core.ask_credentials(Some(Arc::new(asker)))?;
+        }
         if !client.poll {
             client.core.dispatch_on(Pool::shared(), client.clone());
         }
@@ -118,7 +128,10 @@ impl remqtt_client {
     pub(crate) fn end(&self) {
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
         drop(callbacks); // runs drop functions, so outside the lock
+                         // The only error: the process is another one, and the function its parent's.
+        let _ = self.core.ask_credentials(None);
         *self.ended.lock() = true;
+        self.routes.end(); // after the word that none may come
         self.changed.notify_all();
     }
 

@@ -1,14 +1,15 @@
 //! The builder: core's `Options`, and what C adds to them.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, CString};
+use std::sync::LazyLock;
 
 use remqtt_core::{Error, ErrorCode, Options, Will};
 
-use crate::arguments::{by_mut, c_text, flag, qos, remqtt_bytes, remqtt_str};
+use crate::arguments::{by_mut, by_ref, c_text, copy_text, flag, qos, remqtt_bytes, remqtt_str};
 use crate::boundary::{boundary, status};
 use crate::handlers::Callbacks;
 use crate::props::{self, remqtt_props};
-use crate::status::remqtt_status;
+use crate::status::{name_at, names, remqtt_status};
 
 /// What a client is made from. One thread at a time. remqtt_client_new copies it: several clients can be made from
 /// one config, and it can be changed or freed at any time.
@@ -282,6 +283,41 @@ pub unsafe extern "C" fn remqtt_config_set(
     };
     // SAFETY: the header's rule for `config`.
     unsafe { change(config, set) }
+}
+
+/// The option with this key as remqtt_config_set takes it, copied to `buffer`, cut to `capacity` with its NUL (`buffer`
+/// may be NULL when that is 0). A secret shows only that it is set. Returns the length of the whole text without the
+/// NUL; 0: it is empty, there is no such option, or NULL.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_get(
+    config: *const remqtt_config,
+    key: *const c_char,
+    buffer: *mut c_char,
+    capacity: usize,
+) -> usize {
+    boundary(
+        |_| 0,
+        || {
+            // SAFETY: the header's rules for configs, NUL-terminated strings and buffers.
+            unsafe {
+                let (config, key) = (by_ref(config, "config")?, c_text(key, "key")?);
+                let poll = if config.poll { "poll" } else { "thread" };
+                let dispatch = (key == "dispatch").then(|| poll.to_owned());
+                let text = dispatch.or_else(|| config.options.show(key));
+                let none = || Error::new(ErrorCode::InvalidOption, "no such option");
+                Ok(copy_text(&text.ok_or_else(none)?, buffer, capacity))
+            }
+        },
+    )
+}
+
+/// The key of the option with this index, counted from 0, as in `client_id`; NULL past the last one. A static string.
+/// Any thread.
+#[no_mangle]
+pub extern "C" fn remqtt_option_name(index: usize) -> *const c_char {
+    static NAMES: LazyLock<Box<[CString]>> =
+        LazyLock::new(|| names(Options::TABLE.iter().map(|row| row.key).chain(["dispatch"])));
+    boundary(|_| std::ptr::null(), || Ok(name_at(&NAMES, index)))
 }
 
 /// Appends a server: a NUL-terminated URL as in `mqtt://host:1883`. Servers are tried in their order. What is wrong

@@ -16,6 +16,7 @@ use crate::client::{client, remqtt_client, this_thread};
 use crate::handlers::Callbacks;
 use crate::incidents;
 use crate::lifecycle::milliseconds;
+use crate::log;
 use crate::message;
 use crate::props;
 use crate::report::remqtt_outage;
@@ -59,15 +60,14 @@ fn run(client: &remqtt_client, batch: &mut Batch<'_>, most: usize) -> usize {
             let Some(event) = batch.next() else { break };
             told += 1;
             closed = matches!(event, Event::Closed);
+            log::note(client, &callbacks, &event);
             match event {
                 Event::Message(message) if client.is_closing() => {
                     drop(message);
                     batch.keep_last();
                 }
                 Event::Message(message) => {
-                    let later =
-                        callbacks.message.as_ref().is_some_and(|to| message::deliver(client, to, message));
-                    if later {
+                    if message::deliver(client, callbacks.message.as_ref(), message) {
                         batch.keep_last();
                     }
                 }
@@ -79,15 +79,17 @@ fn run(client: &remqtt_client, batch: &mut Batch<'_>, most: usize) -> usize {
                 event => changed(client, &callbacks, &event),
             }
         }
-    }
-    if closed {
-        client.end();
+        drop(callbacks);
+        if closed {
+            client.end(); // runs drop functions, which are callbacks too
+        }
     }
     told
 }
 
 /// Calls the `done` of an operation, if it has one.
 fn complete(client: &remqtt_client, ticket: Ticket, outcome: Outcome) {
+    client.routes.completed(ticket, matches!(outcome, Outcome::Unsubscribed(..)));
     let Some(done) = client.pending.lock().remove(&ticket) else { return };
     let Some(function) = done.function else { return };
     let (mut status, mut reason, mut codes, mut text) = (REMQTT_OK, None, Vec::new(), String::new());

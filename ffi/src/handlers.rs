@@ -8,6 +8,8 @@ use crate::callbacks::{
 };
 use crate::config::{change, remqtt_config};
 use crate::incidents::{remqtt_gap_fn, remqtt_quarantined_fn};
+use crate::log::Log;
+use crate::login::remqtt_credentials_fn;
 use crate::status::remqtt_status;
 
 /// The functions of a client; shared with the config and the other clients made from it.
@@ -19,6 +21,8 @@ pub(crate) struct Callbacks {
     pub(crate) store: Option<Arc<Callback<remqtt_store_fn>>>,
     pub(crate) quarantined: Option<Arc<Callback<remqtt_quarantined_fn>>>,
     pub(crate) gap: Option<Arc<Callback<remqtt_gap_fn>>>,
+    pub(crate) log: Option<Log>,
+    pub(crate) credentials: Option<Arc<Callback<remqtt_credentials_fn>>>,
 }
 
 /// Puts a function in its place, or takes it away where none is given.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::mem::{offset_of, size_of};
 
 use crate::arguments::{remqtt_bytes, remqtt_str};
+use crate::batch::remqtt_publication;
 use crate::callbacks::{remqtt_result, remqtt_state_event};
 use crate::incidents::{remqtt_gap, remqtt_quarantined};
 use crate::operations::{remqtt_publish_options, remqtt_subscription};
@@ -48,8 +49,11 @@ fn the_layout_is_the_committed_one() {
             size state prev cause reason has_reason session_present session from_server was_connected reserved
             attempt next_delay_ms server restoring resending reserved2 text props
         }
-        remqtt_publish_options { size qos retain reserved props done user drop }
-        remqtt_subscription { size filter qos no_local retain_as_published retain_handling reserved }
+        remqtt_publish_options { size qos retain level reserved props done user drop }
+        remqtt_subscription {
+            size filter qos no_local retain_as_published retain_handling reserved on_message user drop
+        }
+        remqtt_publication { size topic payload options }
         remqtt_stats {
             size connect_attempts connections outages sessions_lost sent_bytes received_bytes sent_publishes
             resent received_messages duplicates_suppressed published failed tolerated backlog_messages

@@ -10,6 +10,7 @@
 #![allow(non_camel_case_types)] // the names of the header, so that one search finds both sides
 
 pub mod arguments;
+pub mod batch;
 pub mod boundary;
 pub mod callbacks;
 pub mod client;
@@ -21,10 +22,13 @@ pub mod incidents;
 #[cfg(test)]
 mod layout;
 pub mod lifecycle;
+pub mod log;
+pub mod login;
 pub mod message;
 pub mod operations;
 pub mod props;
 pub mod report;
+pub mod routes;
 pub mod sized;
 pub mod status;
 pub mod transport;

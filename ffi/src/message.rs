@@ -66,17 +66,25 @@ impl remqtt_message {
     }
 }
 
-/// Shows a message to the application. True: it acknowledges the message itself.
+/// Shows a message to the functions for its topic, or to the client's if there is none. True: the application
+/// acknowledges the message itself.
 pub(crate) fn deliver(
     client: &remqtt_client,
-    callback: &Callback<remqtt_message_fn>,
+    callback: Option<&Arc<Callback<remqtt_message_fn>>>,
     message: Message,
 ) -> bool {
+    let routes = client.routes.of(&message.publish.topic);
     let shown = remqtt_message { message, token: OnceLock::new(), holder: Holder::Callback(client) };
-    // SAFETY: the header's rule for functions; the client is shared and the message lives until the return.
-    callback.function.is_some_and(|function| unsafe {
-        function(callback.user, std::ptr::from_ref(client).cast_mut(), &shown) != 0
-    })
+    let show = |callback: &Arc<Callback<remqtt_message_fn>>| {
+        // SAFETY: the header's rule for functions; the client is shared and the message lives until the return.
+        callback.function.is_some_and(|function| unsafe {
+            function(callback.user, std::ptr::from_ref(client).cast_mut(), &shown) != 0
+        })
+    };
+    if routes.is_empty() {
+        return callback.is_some_and(show);
+    }
+    routes.iter().fold(false, |later, route| show(route) | later)
 }
 
 /// The topic; empty for NULL. Lives as long as the message.

@@ -6,10 +6,11 @@ use remqtt_core::{ByteString, Error, Level, Properties, Publish, QoS, Subscripti
 
 use crate::arguments::{flag, invalid, qos, remqtt_bytes, remqtt_str, slice, write};
 use crate::boundary::status;
-use crate::callbacks::{remqtt_done_fn, remqtt_drop_fn, Callback};
+use crate::callbacks::{remqtt_done_fn, remqtt_drop_fn, remqtt_message_fn, Callback};
 use crate::client::{client, remqtt_client};
 use crate::lifecycle::milliseconds;
 use crate::props::{self, remqtt_props};
+use crate::routes::{Origin, Route};
 use crate::sized::{self, SizeFirst};
 use crate::status::remqtt_status;
 
@@ -69,6 +70,14 @@ pub struct remqtt_subscription {
     pub retain_handling: u8,
     /// Zero.
     pub reserved: [u8; 4],
+    /// The function for the messages that this filter covers, or NULL for none of its own: as with
+    /// remqtt_client_on_topic, until an unsubscribe of the filter is complete or another subscribe of it has a function.
+    pub on_message: remqtt_message_fn,
+    /// First argument of `on_message`. Not taken where that is NULL.
+    pub user: *mut c_void,
+    /// Called once with `user` after the last call of `on_message`, or NULL. Not called when the call itself fails:
+    /// `user` is then still the caller's.
+    pub drop: remqtt_drop_fn,
 }
 
 // SAFETY: `repr(C)`, size first, integers, pointers and optional functions only.
@@ -123,24 +132,31 @@ unsafe fn begin(
     })
 }
 
+/// A subscription's own function: filter, function, user pointer, drop function. Ours only when all are read.
+type Wanted = (ByteString, remqtt_message_fn, *mut c_void, remqtt_drop_fn);
+
 /// # Safety
 /// The header's rule for subscriptions.
 unsafe fn read_subscriptions(
     first: *const remqtt_subscription,
     count: usize,
-) -> Result<Vec<Subscription>, Error> {
+) -> Result<(Vec<Subscription>, Vec<Wanted>), Error> {
     if count == 0 || first.is_null() {
         return Err(invalid("no subscription"));
     }
-    let mut subscriptions = Vec::new();
+    let (mut subscriptions, mut functions) = (Vec::new(), Vec::new());
     let mut at = first;
     for _ in 0..count {
         // SAFETY: the caller promises `count` structs, each as large as its first field says.
         let wish = unsafe { sized::read(at, "subscription") }?;
         unused(&wish.reserved)?;
+        // SAFETY: the header's rule for texts.
+        let filter = unsafe { wish.filter.read("filter") }?;
+        if wish.on_message.is_some() {
+            functions.push((filter.clone(), wish.on_message, wish.user, wish.drop));
+        }
         subscriptions.push(Subscription {
-            // SAFETY: the header's rule for texts.
-            filter: unsafe { wish.filter.read("filter") }?,
+            filter,
             qos: qos(wish.qos)?,
             no_local: flag(wish.no_local, "no_local")?,
             retain_as_published: flag(wish.retain_as_published, "retain_as_published")?,
@@ -149,7 +165,7 @@ unsafe fn read_subscriptions(
         // SAFETY: the struct's size was read above; the next one begins there.
         at = unsafe { at.byte_add(at.cast::<usize>().read()) };
     }
-    Ok(subscriptions)
+    Ok((subscriptions, functions))
 }
 
 /// Publishes `payload` under `topic`, connected or not: what cannot be sent now is queued. Everything is copied.
@@ -170,27 +186,41 @@ pub unsafe extern "C" fn remqtt_client_publish(
         // SAFETY: the header's rules for results, clients, texts, bytes, sized structs and property lists.
         unsafe {
             write(token, 0);
-            let client = client(c)?;
-            let mut publish = Publish {
-                topic: topic.read("topic")?,
-                payload: payload.read("payload")?,
-                qos: QoS::AtMostOnce,
-                retain: false,
-                properties: Properties::new(),
-            };
-            let (mut done, mut at) = (Callback::none(), None);
-            if !options.is_null() {
-                let options = sized::read(options, "options")?;
-                unused(&options.reserved)?;
-                publish.qos = qos(options.qos)?;
-                at = level(options.level)?;
-                publish.retain = flag(options.retain, "retain")?;
-                publish.properties = props::copy(options.props);
-                done = Callback::new(options.done, options.user, options.drop);
-            }
-            begin(client, done, token, |ticket| client.core.publish_at(ticket, publish, at))
+            publish_one(client(c)?, topic, payload, options, token)
         }
     })
+}
+
+/// # Safety
+/// The header's rules for texts, bytes, sized structs, property lists and results.
+pub(crate) unsafe fn publish_one(
+    client: &remqtt_client,
+    topic: remqtt_str,
+    payload: remqtt_bytes,
+    options: *const remqtt_publish_options,
+    token: *mut remqtt_token,
+) -> Result<(), Error> {
+    // SAFETY: the caller's promise is ours.
+    unsafe {
+        let mut publish = Publish {
+            topic: topic.read("topic")?,
+            payload: payload.read("payload")?,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            properties: Properties::new(),
+        };
+        let (mut done, mut at) = (Callback::none(), None);
+        if !options.is_null() {
+            let options = sized::read(options, "options")?;
+            unused(&options.reserved)?;
+            publish.qos = qos(options.qos)?;
+            at = level(options.level)?;
+            publish.retain = flag(options.retain, "retain")?;
+            publish.properties = props::copy(options.props);
+            done = Callback::new(options.done, options.user, options.drop);
+        }
+        begin(client, done, token, |ticket| client.core.publish_at(ticket, publish, at))
+    }
 }
 
 /// Subscribes, now or as soon as there is a connection, and again whenever the server lost the session.
@@ -215,9 +245,14 @@ pub unsafe extern "C" fn remqtt_client_subscribe(
         unsafe {
             write(token, 0);
             let (client, properties) = (client(c)?, props::copy(props));
-            let wanted = read_subscriptions(subscriptions, count)?;
+            let (wanted, functions) = read_subscriptions(subscriptions, count)?;
+            let route = |(filter, function, user, drop)| Route::new(filter, function, user, drop);
+            let routes = functions.into_iter().map(route).collect();
             let done = Callback::new(done, user, drop);
-            begin(client, done, token, |ticket| client.core.subscribe_as(ticket, wanted, properties))
+            begin(client, done, token, |ticket| {
+                let subscribe = || client.core.subscribe_as(ticket, wanted, properties);
+                client.routes.put(routes, Origin::Subscription, subscribe)
+            })
         }
     })
 }
@@ -242,7 +277,10 @@ pub unsafe extern "C" fn remqtt_client_unsubscribe(
             let filters = slice(filters, count, "filters")?.iter().map(|filter| filter.read("filter"));
             let filters = filters.collect::<Result<Vec<ByteString>, Error>>()?;
             let done = Callback::new(done, user, drop);
-            begin(client, done, token, |ticket| client.core.unsubscribe_as(ticket, filters, properties))
+            begin(client, done, token, |ticket| {
+                let unsubscribe = || client.core.unsubscribe_as(ticket, filters.clone(), properties);
+                client.routes.leave(&filters, || unsubscribe().map(|()| ticket))
+            })
         }
     })
 }

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// Their order is the order of the header.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 17] = [
     "status",
     "arguments",
     "props",
@@ -18,8 +18,12 @@ const SOURCES: [&str; 13] = [
     "client",
     "lifecycle",
     "operations",
+    "batch",
+    "routes",
     "report",
     "incidents",
+    "log",
+    "login",
     "message",
 ];
 const LAST: [&str; 1] = ["dispatch"];

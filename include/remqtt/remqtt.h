@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: Apache-2.0 OR MIT
- *
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/** @file
  * remqtt: an MQTT client that comes back. The C API, version 0: it may still change (SONAME libremqtt.so.0).
  *
  *     remqtt_config *config = remqtt_config_new();
@@ -36,8 +36,8 @@
  * REMQTT_E_DEADLOCK there. A callback that takes long holds up nothing but the callbacks of its client: keep alive,
  * reconnecting and other clients go on. A callback must not leave by longjmp or by a C++ exception.
  *
- * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush and _dispatch and remqtt_wind_down wait, all of them
- * for at most the milliseconds that they are given (close: plus a stated grace).
+ * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush, _sync and _dispatch and remqtt_wind_down wait, all of
+ * them for at most the milliseconds that they are given (close: plus a stated grace).
  *
  * Structs that begin with `size_t size` grow by fields at their end. Start from the _INIT macro, which sets the
  * size. A library that is older than your header accepts the struct while its new fields are zero.
@@ -57,7 +57,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 55
+#define REMQTT_ABI_VERSION 79
 
 /**
  * Kind of a property's value: no such property.
@@ -233,6 +233,26 @@
 #define REMQTT_FAILURE_SLOTS 16
 
 /**
+ * Level of a line of the log: something failed for good.
+ */
+#define REMQTT_LOG_ERROR 1
+
+/**
+ * Level of a line of the log: somebody should look.
+ */
+#define REMQTT_LOG_WARNING 2
+
+/**
+ * Level of a line of the log: the state has changed.
+ */
+#define REMQTT_LOG_INFO 3
+
+/**
+ * Level of a line of the log: attempts, operations and messages, with their topics.
+ */
+#define REMQTT_LOG_DEBUG 4
+
+/**
  * Bits of remqtt_message_flags that hold the QoS.
  */
 #define REMQTT_FLAG_QOS 3
@@ -263,6 +283,11 @@ typedef struct remqtt_client remqtt_client;
  * one config, and it can be changed or freed at any time.
  */
 typedef struct remqtt_config remqtt_config;
+
+/**
+ * What a credentials function fills in. It lives until the function returns.
+ */
+typedef struct remqtt_login remqtt_login;
 
 /**
  * A received message. It never changes; any thread.
@@ -723,7 +748,50 @@ typedef struct {
      * Zero.
      */
     uint8_t reserved[4];
+    /**
+     * The function for the messages that this filter covers, or NULL for none of its own: as with
+     * remqtt_client_on_topic, until an unsubscribe of the filter is complete or another subscribe of it has a function.
+     */
+    remqtt_message_fn on_message;
+    /**
+     * First argument of `on_message`. Not taken where that is NULL.
+     */
+    void *user;
+    /**
+     * Called once with `user` after the last call of `on_message`, or NULL. Not called when the call itself fails:
+     * `user` is then still the caller's.
+     */
+    remqtt_drop_fn drop;
 } remqtt_subscription;
+
+/**
+ * A message to publish, or one that was given up. Start from REMQTT_PUBLICATION_INIT; all of one array have the same
+ * size.
+ */
+typedef struct {
+    /**
+     * sizeof(remqtt_publication).
+     */
+    size_t size;
+    /**
+     * Its topic. Copied.
+     */
+    remqtt_str topic;
+    /**
+     * Its payload. Copied.
+     */
+    remqtt_bytes payload;
+    /**
+     * How: as for remqtt_client_publish; NULL: QoS 0, not retained.
+     */
+    const remqtt_publish_options *options;
+} remqtt_publication;
+
+/**
+ * Called for each publish that remqtt_client_drop_publishes gives up, before it returns. `publication` and everything
+ * it points to live until the function returns; of its options, QoS, retain flag and properties are filled in.
+ */
+typedef void (*remqtt_dropped_fn)(void *user, remqtt_token token, const remqtt_publication *publication);
 
 /**
  * Counters of a client since it was created, and gauges. Start from REMQTT_STATS_INIT.
@@ -826,6 +894,20 @@ typedef struct {
      */
     uint64_t probes;
 } remqtt_stats;
+
+/**
+ * Called for each line of the log, before the function for what the line tells. `text` lives until the function
+ * returns. No line holds a payload or a password, and none above REMQTT_LOG_DEBUG a topic.
+ */
+typedef void (*remqtt_log_fn)(void *user, remqtt_client *client, int32_t level, remqtt_str text);
+
+/**
+ * Called before each attempt to connect, for passwords that expire: gives user name and password of this attempt to
+ * `login`, by remqtt_login_set. Any other status than REMQTT_OK ends the attempt, and the next one asks again. Unlike
+ * other callbacks it runs on a thread of its own, beside the others of its client, and may take its time: the attempt
+ * waits for it, up to the option "connect_timeout".
+ */
+typedef remqtt_status (*remqtt_credentials_fn)(void *user, remqtt_client *client, remqtt_login *login);
 
 /**
  * The call did what it says.
@@ -1356,6 +1438,22 @@ remqtt_status remqtt_config_set(remqtt_config *config,
                                 const char *value);
 
 /**
+ * The option with this key as remqtt_config_set takes it, copied to `buffer`, cut to `capacity` with its NUL (`buffer`
+ * may be NULL when that is 0). A secret shows only that it is set. Returns the length of the whole text without the
+ * NUL; 0: it is empty, there is no such option, or NULL.
+ */
+size_t remqtt_config_get(const remqtt_config *config,
+                         const char *key,
+                         char *buffer,
+                         size_t capacity);
+
+/**
+ * The key of the option with this index, counted from 0, as in `client_id`; NULL past the last one. A static string.
+ * Any thread.
+ */
+const char *remqtt_option_name(size_t index);
+
+/**
  * Appends a server: a NUL-terminated URL as in `mqtt://host:1883`. Servers are tried in their order. What is wrong
  * with a URL is told by remqtt_client_new.
  */
@@ -1647,6 +1745,89 @@ remqtt_status remqtt_client_sync(remqtt_client *c,
                                  uint32_t timeout_ms);
 
 /**
+ * Publishes `count` messages in their order, as remqtt_client_publish does, up to the first that it refuses: its
+ * status is returned. `tokens` (NULL, or room for `count`) gets the number of each, 0 for those that were not
+ * accepted; `accepted` (may be NULL) gets how many were. Returns at once.
+ */
+remqtt_status remqtt_client_publish_many(remqtt_client *c,
+                                         const remqtt_publication *publications,
+                                         size_t count,
+                                         remqtt_token *tokens,
+                                         size_t *accepted);
+
+/**
+ * The operations that are accepted and not complete, oldest first: at most `capacity` of them in `tokens` (may be NULL
+ * when that is 0), how many there are in `count`. With a store (option "store") the publishes that an earlier process
+ * left are among them from remqtt_client_new on, under the numbers that they had there.
+ * REMQTT_E_INVALID_ARGUMENT: `count` is NULL.
+ */
+remqtt_status remqtt_client_pending(const remqtt_client *c,
+                                    remqtt_token *tokens,
+                                    size_t capacity,
+                                    size_t *count);
+
+/**
+ * Sets the `done` function of an operation that has none, such as a publish of an earlier process: it is called when
+ * the operation is complete, then `drop` with `user`, once. On failure neither is called and `user` is still the
+ * caller's.
+ * REMQTT_E_INVALID_ARGUMENT: no such operation is pending, it has a function, or `done` is NULL.
+ */
+remqtt_status remqtt_client_on_done(remqtt_client *c,
+                                    remqtt_token token,
+                                    remqtt_done_fn done,
+                                    void *user,
+                                    remqtt_drop_fn drop);
+
+/**
+ * Gives up every publish of QoS 1 and 2 that is not complete: each completes with REMQTT_E_DROPPED. A server that has
+ * one of them already keeps it. `function` (may be NULL) is called for each of them, oldest first; `count` (may be
+ * NULL) gets how many there were. Waits for the library's own thread, which answers at once.
+ * REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_drop_publishes(remqtt_client *c,
+                                           remqtt_dropped_fn function,
+                                           void *user,
+                                           size_t *count);
+
+/**
+ * Uses the options of this config from the next connection on (the bounds of the backlog and of what waits to be
+ * received at once). Its functions do not matter. The store and the client identifier whose session it holds stay.
+ * REMQTT_E_INVALID_OPTION: what is wrong with the config. REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_reconfigure(remqtt_client *c,
+                                        const remqtt_config *config);
+
+/**
+ * Another descriptor of the connection's socket, for options of the socket that only the application knows. It is
+ * yours to close; the connection ends for the server only when it is closed too. Neither read nor write it.
+ * Returns it, or a negative status: REMQTT_E_NOT_CONNECTED.
+ */
+int32_t remqtt_client_duplicate_socket(remqtt_client *c);
+
+/**
+ * Sets the function for the messages whose topic `filter` covers, subscribed or not: of a message that several such
+ * functions are for, each is called, in the order in which they were set, and the function of remqtt_config_on_message
+ * is not. The message is acknowledged later if one of them returns REMQTT_ACK_LATER. A later call for the same filter
+ * replaces the function; `drop` (may be NULL) runs when it is replaced or removed, or when the client is closed. NULL
+ * for `function` removes it, and `user` is not taken. On failure `user` is not taken either. Of a shared subscription,
+ * give what follows `$share/name/`, or the whole.
+ * REMQTT_E_INVALID_FILTER, REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_on_topic(remqtt_client *c,
+                                     remqtt_str filter,
+                                     remqtt_message_fn function,
+                                     void *user,
+                                     remqtt_drop_fn drop);
+
+/**
+ * 1 if `filter` covers `topic`, 0 if not; both are checked. A shared subscription covers what its filter covers, and
+ * wildcards at the beginning cover no topic that begins with `$`. Any thread.
+ * REMQTT_E_INVALID_FILTER, REMQTT_E_INVALID_TOPIC, REMQTT_E_INVALID_ARGUMENT.
+ */
+int32_t remqtt_topic_matches(remqtt_str filter,
+                             remqtt_str topic);
+
+/**
  * The name of the statistic with this index, counted from 0, as in `connect_attempts`; NULL past the last one. A
  * static string. Any thread.
  */
@@ -1692,6 +1873,35 @@ size_t remqtt_client_outage_text(const remqtt_client *c,
                                  size_t index,
                                  char *buffer,
                                  size_t capacity);
+
+/**
+ * Sets the function for the log; it gets the lines whose level is `level` or less (REMQTT_LOG_...). A later call
+ * replaces the function; `drop` (may be NULL) runs when it is replaced or when the config and every client made from
+ * it are gone. NULL for `function` removes it, and `user` is not taken. On failure `user` is not taken either.
+ * REMQTT_E_INVALID_ARGUMENT: no such level.
+ */
+remqtt_status remqtt_config_on_log(remqtt_config *config,
+                                   int32_t level,
+                                   remqtt_log_fn function,
+                                   void *user,
+                                   remqtt_drop_fn drop);
+
+/**
+ * Sets the function for user name and password. Without one those of remqtt_config_set_credentials are sent. A later
+ * call replaces the function; `drop` (may be NULL) runs when it is replaced or when the config and every client made
+ * from it are gone. NULL for `function` removes it, and `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_credentials(remqtt_config *config,
+                                           remqtt_credentials_fn function,
+                                           void *user,
+                                           remqtt_drop_fn drop);
+
+/**
+ * Sets user name and password in a credentials function. Both are copied. A `ptr` of NULL means that there is none.
+ */
+remqtt_status remqtt_login_set(remqtt_login *login,
+                               remqtt_str user,
+                               remqtt_bytes password);
 
 /**
  * The topic; empty for NULL. Lives as long as the message.
@@ -1788,10 +1998,15 @@ static inline remqtt_bytes remqtt_bytes_of(const void *data, size_t length)
     return view;
 }
 
-/** Initial values of the structs that begin with their size. */
+/** Initial value of remqtt_publish_options, which sets its size. */
 #define REMQTT_PUBLISH_OPTIONS_INIT { sizeof(remqtt_publish_options), 0, 0, 0, {0}, NULL, NULL, NULL, NULL }
-#define REMQTT_SUBSCRIPTION_INIT { sizeof(remqtt_subscription), {NULL, 0}, 0, 0, 0, 0, {0} }
+/** Initial value of remqtt_subscription, which sets its size. */
+#define REMQTT_SUBSCRIPTION_INIT { sizeof(remqtt_subscription), {NULL, 0}, 0, 0, 0, 0, {0}, NULL, NULL, NULL }
+/** Initial value of remqtt_publication, which sets its size. */
+#define REMQTT_PUBLICATION_INIT { sizeof(remqtt_publication), {NULL, 0}, {NULL, 0}, NULL }
+/** Initial value of remqtt_stats, which sets its size. */
 #define REMQTT_STATS_INIT { sizeof(remqtt_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** Initial value of remqtt_outage, which sets its size. */
 #define REMQTT_OUTAGE_INIT { sizeof(remqtt_outage), 0, 0, 0, 0, 0, 0, 0, {0}, {0}, 0, 0, 0, 0, {{0, 0, 0}} }
 
 #endif /* REMQTT_H */

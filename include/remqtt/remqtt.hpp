@@ -15,6 +15,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -234,6 +235,12 @@ struct Outcome {
 
 using Done = std::function<void(const Outcome &)>;
 
+/// Whether a filter covers a topic; false too if one of them is invalid.
+inline bool topic_matches(std::string_view filter, std::string_view topic)
+{
+    return remqtt_topic_matches(detail::str(filter), detail::str(topic)) == 1;
+}
+
 /// How to publish.
 struct PublishOptions {
     uint8_t qos = 0;
@@ -250,6 +257,12 @@ struct Subscription {
     bool no_local = false, retain_as_published = false;
     uint8_t retain_handling = 0;
 };
+
+class Config;
+
+namespace detail {
+template <class F> int32_t call_message(void *user, remqtt_client *client, const remqtt_message *message);
+}
 
 /// A client, for the time of a callback.
 class ClientView {
@@ -292,7 +305,7 @@ public:
         options.level = how.level;
         options.props = how.properties.raw();
         auto user = take(std::move(done));
-        options.done = user ? on_done : nullptr;
+        options.done = user ? call_done : nullptr;
         options.user = user.get();
         options.drop = user ? detail::drop<Done> : nullptr;
         remqtt_token token = 0;
@@ -304,13 +317,18 @@ public:
     {
         std::vector<remqtt_subscription> each;
         for (const Subscription &wish : wishes) {
-            each.push_back({ sizeof(remqtt_subscription), detail::str(wish.filter), wish.qos, wish.no_local,
-                             wish.retain_as_published, wish.retain_handling, { 0 } });
+            remqtt_subscription raw = REMQTT_SUBSCRIPTION_INIT;
+            raw.filter = detail::str(wish.filter);
+            raw.qos = wish.qos;
+            raw.no_local = wish.no_local;
+            raw.retain_as_published = wish.retain_as_published;
+            raw.retain_handling = wish.retain_handling;
+            each.push_back(raw);
         }
         auto user = take(std::move(done));
         remqtt_token token = 0;
         return begun(remqtt_client_subscribe(raw_, each.data(), each.size(), properties.raw(),
-                                             user ? on_done : nullptr, user.get(),
+                                             user ? call_done : nullptr, user.get(),
                                              user ? detail::drop<Done> : nullptr, &token),
                      token, user);
     }
@@ -322,7 +340,7 @@ public:
         }
         auto user = take(std::move(done));
         remqtt_token token = 0;
-        return begun(remqtt_client_unsubscribe(raw_, each.data(), each.size(), nullptr, user ? on_done : nullptr,
+        return begun(remqtt_client_unsubscribe(raw_, each.data(), each.size(), nullptr, user ? call_done : nullptr,
                                                user.get(), user ? detail::drop<Done> : nullptr, &token),
                      token, user);
     }
@@ -338,6 +356,53 @@ public:
         }
         return future;
     }
+
+    /// The function for the messages whose topic this filter covers: `handler(ClientView, MessageView)`, which returns
+    /// nothing or an Ack. See remqtt_client_on_topic.
+    template <class F> Status on_topic(std::string_view filter, F handler) const
+    {
+        auto user = std::make_unique<F>(std::move(handler));
+        remqtt_status status = remqtt_client_on_topic(raw_, detail::str(filter), detail::call_message<F>, user.get(),
+                                                      detail::drop<F>);
+        if (status == REMQTT_OK) {
+            (void)user.release();
+        }
+        return detail::status(status);
+    }
+    Status forget_topic(std::string_view filter) const
+    {
+        return detail::status(remqtt_client_on_topic(raw_, detail::str(filter), nullptr, nullptr, nullptr));
+    }
+    /// The operations that are not complete, oldest first, those of an earlier process included.
+    std::vector<remqtt_token> pending() const
+    {
+        size_t count = 0;
+        std::vector<remqtt_token> tokens;
+        while (remqtt_client_pending(raw_, tokens.data(), tokens.size(), &count) == REMQTT_OK && count > tokens.size()) {
+            tokens.resize(count);
+        }
+        tokens.resize(count);
+        return tokens;
+    }
+    /// The function for the end of an operation that has none, such as one of an earlier process.
+    Status on_done(remqtt_token token, Done done) const
+    {
+        auto user = take(std::move(done));
+        auto status = remqtt_client_on_done(raw_, token, user ? call_done : nullptr, user.get(), detail::drop<Done>);
+        if (status == REMQTT_OK) {
+            (void)user.release();
+        }
+        return detail::status(status);
+    }
+    /// Gives up every publish of QoS 1 and 2 that is not complete. Gives how many there were.
+    Result<size_t> drop_publishes() const
+    {
+        size_t count = 0;
+        remqtt_status status = remqtt_client_drop_publishes(raw_, nullptr, nullptr, &count);
+        return status == REMQTT_OK ? Result<size_t>(count) : Result<size_t>(Error::last(status));
+    }
+    /// Uses these options from the next connection on.
+    Status reconfigure(const Config &config) const;
 
     Result<remqtt_stats> stats() const
     {
@@ -369,8 +434,9 @@ private:
     {
         return done ? std::make_unique<Done>(std::move(done)) : nullptr;
     }
-    /// The library owns `user` from a successful call on; its drop function may have run by now.
-    static Result<remqtt_token> begun(remqtt_status status, remqtt_token token, std::unique_ptr<Done> &user)
+    /// The library owns `user` from a successful call on; its drop function may have run by now. The token is a
+    /// reference because the call that sets it may be evaluated after this argument.
+    static Result<remqtt_token> begun(remqtt_status status, const remqtt_token &token, std::unique_ptr<Done> &user)
     {
         if (status != REMQTT_OK) {
             return Error::last(status);
@@ -378,7 +444,7 @@ private:
         (void)user.release();
         return token;
     }
-    static void on_done(void *user, remqtt_client *, const remqtt_result *result)
+    static void call_done(void *user, remqtt_client *, const remqtt_result *result)
     {
         detail::guarded(0, [&] {
             Outcome outcome{ result->token, result->status, result->reason,
@@ -490,6 +556,30 @@ public:
         };
         return add(remqtt_config_on_quarantined, +call, std::move(handler));
     }
+    /// `handler(ClientView)`, which returns a std::optional of user name and password: asked before each attempt, on a
+    /// thread beside the other callbacks. Nothing ends the attempt.
+    template <class F> Status on_credentials(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, remqtt_login *login) -> remqtt_status {
+            return detail::guarded(REMQTT_E_BAD_CREDENTIALS, [&]() -> remqtt_status {
+                std::optional<std::pair<std::string, std::string>> said = (*static_cast<F *>(user))(ClientView(client));
+                return said ? remqtt_login_set(login, detail::str(said->first), detail::bytes(said->second))
+                            : REMQTT_E_BAD_CREDENTIALS;
+            });
+        };
+        return add(remqtt_config_on_credentials, +call, std::move(handler));
+    }
+    /// `handler(ClientView, int32_t level, std::string_view text)`, for lines up to `level`, REMQTT_LOG_...
+    template <class F> Status on_log(int32_t level, F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, int32_t of, remqtt_str text) {
+            detail::guarded(0, [&] { return (*static_cast<F *>(user))(ClientView(client), of, detail::view(text)), 0; });
+        };
+        auto with_level = [level](remqtt_config *config, remqtt_log_fn function, void *user, remqtt_drop_fn drop) {
+            return remqtt_config_on_log(config, level, function, user, drop);
+        };
+        return add(with_level, +call, std::move(handler));
+    }
     /// `handler(ClientView, const remqtt_gap &)`
     template <class F> Status on_gap(F handler)
     {
@@ -512,18 +602,10 @@ public:
     /// `handler(ClientView, MessageView)`, which returns nothing or an Ack.
     template <class F> Status on_message(F handler)
     {
-        auto call = [](void *user, remqtt_client *client, const remqtt_message *message) -> int32_t {
-            return detail::guarded(REMQTT_ACK_LATER, [&]() -> int32_t {
-                F &handle = *static_cast<F *>(user);
-                if constexpr (std::is_void_v<std::invoke_result_t<F &, ClientView, MessageView>>) {
-                    return handle(ClientView(client), MessageView(message)), 0;
-                } else {
-                    return static_cast<int32_t>(handle(ClientView(client), MessageView(message)));
-                }
-            });
-        };
-        return add(remqtt_config_on_message, +call, std::move(handler));
+        return add(remqtt_config_on_message, detail::call_message<F>, std::move(handler));
     }
+
+    const remqtt_config *raw() const { return raw_.get(); }
 
     Result<Client> client() const
     {
@@ -544,6 +626,25 @@ private:
     }
     std::unique_ptr<remqtt_config, detail::Free> raw_;
 };
+
+inline Status ClientView::reconfigure(const Config &config) const
+{
+    return detail::status(remqtt_client_reconfigure(raw_, config.raw()));
+}
+
+namespace detail {
+template <class F> int32_t call_message(void *user, remqtt_client *client, const remqtt_message *message)
+{
+    return guarded(REMQTT_ACK_LATER, [&]() -> int32_t {
+        F &handle = *static_cast<F *>(user);
+        if constexpr (std::is_void_v<std::invoke_result_t<F &, ClientView, MessageView>>) {
+            return handle(ClientView(client), MessageView(message)), 0;
+        } else {
+            return static_cast<int32_t>(handle(ClientView(client), MessageView(message)));
+        }
+    });
+}
+} // namespace detail
 
 } // namespace remqtt
 

@@ -40,6 +40,10 @@ TEST(null_handles_of_config_and_props_are_refused)
     NULL_STATUS(remqtt_config_on_store(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_quarantined(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_gap(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_config_on_log(NULL, REMQTT_LOG_INFO, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_config_on_credentials(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_login_set(NULL, no_text, no_bytes));
+    CHECK(remqtt_config_get(NULL, NULL, NULL, 0) == 0 && remqtt_option_name(SIZE_MAX) == NULL);
     NULL_STATUS(remqtt_props_add_int(NULL, 2, 1));
     NULL_STATUS(remqtt_props_add_bytes(NULL, 3, no_bytes, no_bytes));
     NULL_STATUS(remqtt_props_get(NULL, 0, NULL, NULL, NULL, NULL));
@@ -67,6 +71,14 @@ TEST(null_handles_of_clients_are_refused)
     NULL_STATUS(remqtt_client_publish(NULL, remqtt_str_of("a"), no_bytes, NULL, NULL));
     NULL_STATUS(remqtt_client_subscribe(NULL, &wish, 1, NULL, NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_client_unsubscribe(NULL, &wish.filter, 1, NULL, NULL, NULL, NULL, NULL));
+    size_t count;
+    NULL_STATUS(remqtt_client_publish_many(NULL, NULL, 0, NULL, NULL));
+    NULL_STATUS(remqtt_client_pending(NULL, NULL, 0, &count));
+    NULL_STATUS(remqtt_client_on_done(NULL, 1, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_client_on_topic(NULL, wish.filter, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_client_drop_publishes(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_client_reconfigure(NULL, NULL));
+    NULL_STATUS(remqtt_client_duplicate_socket(NULL));
     NULL_STATUS(remqtt_client_wait(NULL, 1, 0));
     NULL_STATUS(remqtt_client_flush(NULL, 0));
     NULL_STATUS(remqtt_client_sync(NULL, 0));
@@ -116,6 +128,10 @@ TEST(null_arguments_beside_a_handle_are_refused)
     NULL_STATUS(remqtt_client_subscribe(client, NULL, 1, NULL, NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_client_unsubscribe(client, NULL, 1, NULL, NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_client_unsubscribe(client, NULL, SIZE_MAX, NULL, NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_client_pending(client, NULL, 0, NULL));
+    NULL_STATUS(remqtt_client_reconfigure(client, NULL));
+    NULL_STATUS(remqtt_client_on_topic(client, bad_text, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_topic_matches(bad_text, no_text));
     NULL_STATUS(remqtt_client_stats(client, NULL));
     NULL_STATUS(remqtt_client_stat(client, 0, NULL));
     CHECK(remqtt_last_error(NULL, 0) > 0);

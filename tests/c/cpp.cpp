@@ -59,6 +59,45 @@ TEST(a_failure_carries_its_words)
     CHECK(thrown);
 }
 
+TEST(functions_for_topics_the_log_and_pending_operations_are_reached)
+{
+    Scene scene(1);
+    std::promise<std::string> topic, line;
+    std::promise<bool> ended;
+    bool logged = false;
+    scene.config.on_log(REMQTT_LOG_INFO, [&](remqtt::ClientView, int32_t, std::string_view text) {
+        if (!logged) {
+            logged = true;
+            line.set_value(std::string(text));
+        }
+    }).value();
+    std::atomic<int> asked{ 0 };
+    scene.config.on_credentials([&](remqtt::ClientView) -> std::optional<std::pair<std::string, std::string>> {
+        if (asked++ == 0) {
+            return std::nullopt;
+        }
+        return std::make_pair("me", "secret");
+    }).value();
+    remqtt::Client client = scene.config.client().value();
+    client.on_topic("+", [&](remqtt::ClientView, remqtt::MessageView message) {
+        topic.set_value(std::string(message.topic()));
+    }).value();
+    auto token = client.publish("a", "x", { 1 }).value();
+    CHECK(client.pending() == std::vector<remqtt_token>{ token });
+    client.on_done(token, [&](const remqtt::Outcome &outcome) { ended.set_value(bool(outcome)); }).value();
+    CHECK(!client.on_done(token, [](const remqtt::Outcome &) {}));
+    client.reconfigure(scene.config).value();
+    client.subscribe({ { "e", 1 } }).value();
+    client.start().value();
+    CHECK(get(topic) == "e" && get(ended) && get(line).find("attempt failed") == 0);
+    CHECK(asked == 2);
+    client.forget_topic("+").value();
+    client.flush(std::chrono::milliseconds(MINUTE_MS)).value();
+    CHECK(client.pending().empty() && client.drop_publishes().value() == 0);
+    CHECK(remqtt::topic_matches("a/#", "a/b") && !remqtt::topic_matches("a/+", "a"));
+    client.close().value();
+}
+
 TEST(what_belongs_to_the_road_is_handed_over)
 {
     remqtt::Config config;

@@ -99,10 +99,11 @@ void peer_reset(int socket)
     close(socket);
 }
 
-static void echo(int socket, unsigned count)
+static void echo(int socket, unsigned count, int gaps)
 {
     for (unsigned n = 1; n <= count; n++) {
-        PEER_SEND(socket, 0x32, 7, 0, 1, 'e', (uint8_t)(n >> 8), (uint8_t)n, 'h', 'i');
+        uint8_t first = gaps ? (uint8_t)('0' + 2 * n) : 'h';
+        PEER_SEND(socket, 0x32, 7, 0, 1, 'e', (uint8_t)(n >> 8), (uint8_t)n, first, gaps ? ' ' : 'i');
     }
 }
 
@@ -116,6 +117,10 @@ static int answer(struct server *server, int socket)
     case 1: PEER_SEND(socket, 0x20, 2, 0, 0); break;
     case 3:
         event_add(&server->publishes, 1);
+        if (server->hang_up_on_publish) {
+            free(packet.body);
+            return 0;
+        }
         topic = (size_t)(body[0] << 8 | body[1]);
         if (packet.first & 6) {
             PEER_SEND(socket, packet.first & 4 ? 0x50 : 0x40, 2, body[2 + topic], body[3 + topic]);
@@ -126,7 +131,7 @@ static int answer(struct server *server, int socket)
     case 8:
         PEER_SEND(socket, 0x90, 3, body[0], body[1], 1);
         event_add(&server->subscribes, 1);
-        echo(socket, server->echo);
+        echo(socket, server->echo, server->gaps);
         break;
     case 10: PEER_SEND(socket, 0xB0, 2, body[0], body[1]); break;
     case 12: PEER_SEND(socket, 0xD0, 0); break;

@@ -49,6 +49,7 @@ struct server {
     unsigned long thread;
     atomic_uint connections, publishes, subscribes;
     unsigned echo; /* on SUBSCRIBE, this many messages of QoS 1 are sent */
+    int hang_up_on_publish, gaps; /* each echoed message counts two further: one is missing */
     atomic_uint acknowledged;
 };
 

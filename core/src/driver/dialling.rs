@@ -1,14 +1,15 @@
 //! The driver's part in connecting: ways to the server, the one beside the link among them, and hanging up.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use remqtt_proto::{Attempt, Error, ErrorCode, Input, Instant};
+use remqtt_proto::{Attempt, Command, Error, ErrorCode, Input, Instant, Options};
 
 use super::{Driver, Link, Scratch};
 use crate::budget;
-use crate::transport::{Road, Way};
+use crate::transport::{self, Road, Way};
 
 /// How long a connection that is hung up may take to send the rest and to hear the other side's end.
 const LINGER: Duration = Duration::from_secs(1);
@@ -32,11 +33,41 @@ impl Driver {
                     self.engine.handle(now, Input::Postponed(attempt, wait));
                 }
                 let way = Way::begin(attempt, road, wait);
-                way.proceed();
+                self.greet(&way);
                 self.link = Link::Dialling(way);
             }
             Err(error) => self.link_down(now, attempt, error),
         }
+    }
+
+    /// Lets a way go on to the CONNECT: at once, or when the application has said who it is.
+    fn greet(&mut self, way: &Way) {
+        let credentials = self.shared.queue.lock().credentials.clone();
+        match credentials {
+            None => way.proceed(),
+            Some(credentials) => self.asking = Some((way.attempt, Box::pin(transport::login(credentials)))),
+        }
+    }
+
+    /// The application may have said who it is.
+    pub(super) fn answered(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let Some((attempt, answer)) = &mut self.asking else { return false };
+        let attempt = *attempt;
+        let Poll::Ready(answer) = answer.as_mut().poll(cx) else { return false };
+        self.asking = None;
+        let Link::Dialling(way) = &self.link else { return true };
+        if way.attempt != attempt {
+            return true;
+        }
+        match answer {
+            Ok((username, password)) => {
+                way.proceed();
+                let options = Options { username, password, ..(**self.engine.options()).clone() };
+                self.engine.handle(now, Input::Command(Command::Reconfigure(Arc::new(options))));
+            }
+            Err(error) => self.link_down(now, attempt, error),
+        }
+        true
     }
 
     pub(super) fn begin_probe(&mut self, now: Instant, attempt: Attempt) {
@@ -49,7 +80,7 @@ impl Driver {
     /// The way beside the link becomes the link.
     pub(super) fn proceed(&mut self, attempt: Attempt) {
         if let Some(way) = self.probe.take_if(|way| way.attempt == attempt) {
-            way.proceed();
+            self.greet(&way);
             self.link = Link::Dialling(way);
         }
     }
@@ -70,7 +101,8 @@ impl Driver {
         let Link::Dialling(way) = &mut self.link else { return false };
         let attempt = way.attempt;
         let polled = way.poll(cx);
-        let reached = way.takes_reached();
+        // While the application is asked the server is not slow: the time that is counted from here has not begun.
+        let reached = self.asking.is_none() && way.takes_reached();
         if reached {
             self.engine.handle(now, Input::Reached(attempt));
         }

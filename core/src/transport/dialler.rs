@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream as Socket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use remqtt_proto::{Error, ErrorCode, Options};
+use remqtt_proto::{ByteString, Bytes, Error, ErrorCode, Options};
 use tokio::net::UnixStream;
 
 use super::endpoint::{Endpoint, Place};
@@ -52,6 +52,20 @@ pub trait Dialler: Debug + Send + Sync {
         let _ = target;
         Ok(None)
     }
+}
+
+/// Gives user name and password of each attempt, in place of those of the options: for passwords that expire.
+pub trait Credentials: Debug + Send + Sync {
+    /// Called before the CONNECT of each attempt, while the way to the server is opened, on a thread that may block. The
+    /// attempt waits for it, up to its timeout, and fails if it fails.
+    fn credentials(&self) -> Result<(Option<ByteString>, Option<Bytes>), Error>;
+}
+
+/// Asks for the credentials of an attempt.
+pub(crate) async fn login(
+    credentials: Arc<dyn Credentials>,
+) -> Result<(Option<ByteString>, Option<Bytes>), Error> {
+    apart(move || credentials.credentials()).await
 }
 
 /// Where a dialler shall connect to.
@@ -120,7 +134,7 @@ async fn apart<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let called = tokio::task::spawn_blocking(call).await;
-    called.map_err(|_| Error::new(ErrorCode::Panic, "the application's dialler panicked"))?
+    called.map_err(|_| Error::new(ErrorCode::Panic, "the application's function panicked"))?
 }
 
 fn stream(descriptor: OwnedFd) -> io::Result<Stream> {

@@ -26,7 +26,8 @@ use std::sync::Arc;
 use remqtt_proto::{Error, ErrorCode, Options};
 use tokio::net::UnixStream;
 
-pub use dialler::{Dialler, Part, Target};
+pub(crate) use dialler::login;
+pub use dialler::{Credentials, Dialler, Part, Target};
 pub(crate) use endpoint::Endpoint;
 use endpoint::Place;
 use proxy::Proxy;

@@ -46,7 +46,7 @@ pub use error::*;
 pub use frame::*;
 pub use packet::*;
 pub use properties::*;
-pub use topic::{check_filter, check_topic, repair_topic};
+pub use topic::{check_filter, check_topic, filter_covers, repair_topic};
 pub use validate::check_properties;
 
 /// The largest packet the protocol can express: a fixed header of 5 bytes and 268,435,455 bytes.

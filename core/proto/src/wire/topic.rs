@@ -61,6 +61,26 @@ pub fn check_filter(filter: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Whether a filter that passes `check_filter` covers a topic name: a shared subscription what its filter covers, and
+/// a wildcard at the beginning no topic that begins with `$` [MQTT-4.7.2-1].
+pub fn filter_covers(filter: &str, topic: &str) -> bool {
+    let filter =
+        filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')).map_or(filter, |it| it.1);
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        match (wanted, levels.next()) {
+            ("#", _) => return true, // the level above it included [MQTT-4.7.1-2]
+            ("+", Some(_)) => {}
+            (wanted, Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
 /// True for `$share/...`, where `no_local` is forbidden [MQTT-3.8.3-4].
 pub(super) fn is_shared(filter: &str) -> bool {
     filter.starts_with("$share/")

@@ -1,0 +1,96 @@
+//! User name and password that are asked for before each attempt to connect.
+
+use std::ffi::c_void;
+use std::sync::{Arc, Weak};
+
+use remqtt_core::{ByteString, Bytes, Credentials, Error, ErrorCode};
+
+use crate::arguments::{by_mut, remqtt_bytes, remqtt_str};
+use crate::boundary::status;
+use crate::callbacks::{remqtt_drop_fn, Callback};
+use crate::client::remqtt_client;
+use crate::config::{change, remqtt_config};
+use crate::status::{remqtt_status, REMQTT_OK};
+
+/// What a credentials function fills in. It lives until the function returns.
+pub struct remqtt_login {
+    user: Option<ByteString>,
+    password: Option<Bytes>,
+}
+
+/// Called before each attempt to connect, for passwords that expire: gives user name and password of this attempt to
+/// `login`, by remqtt_login_set. Any other status than REMQTT_OK ends the attempt, and the next one asks again. Unlike
+/// other callbacks it runs on a thread of its own, beside the others of its client, and may take its time: the attempt
+/// waits for it, up to the option "connect_timeout".
+pub type remqtt_credentials_fn = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        client: *mut remqtt_client,
+        login: *mut remqtt_login,
+    ) -> remqtt_status,
+>;
+
+/// Sets the function for user name and password. Without one those of remqtt_config_set_credentials are sent. A later
+/// call replaces the function; `drop` (may be NULL) runs when it is replaced or when the config and every client made
+/// from it are gone. NULL for `function` removes it, and `user` is not taken. On failure `user` is not taken either.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_config_on_credentials(
+    config: *mut remqtt_config,
+    function: remqtt_credentials_fn,
+    user: *mut c_void,
+    drop: remqtt_drop_fn,
+) -> remqtt_status {
+    let set = |config: &mut remqtt_config| {
+        let callback = || Arc::new(Callback::new(function, user, drop));
+        config.callbacks.credentials = function.is_some().then(callback);
+        Ok(())
+    };
+    // SAFETY: the header's rule for `config`.
+    unsafe { change(config, set) }
+}
+
+/// Sets user name and password in a credentials function. Both are copied. A `ptr` of NULL means that there is none.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_login_set(
+    login: *mut remqtt_login,
+    user: remqtt_str,
+    password: remqtt_bytes,
+) -> remqtt_status {
+    status(|| {
+        // SAFETY: the header's rules for texts and bytes, and what the function got.
+        unsafe {
+            let login = by_mut(login, "login")?;
+            let (name, secret) = (user.read("user")?, password.read("password")?);
+            login.user = (!user.ptr.is_null()).then_some(name);
+            login.password = (!password.ptr.is_null()).then_some(secret);
+        }
+        Ok(())
+    })
+}
+
+/// Asks the application.
+pub(crate) struct Asker {
+    pub(crate) client: Weak<remqtt_client>,
+    pub(crate) callback: Arc<Callback<remqtt_credentials_fn>>,
+}
+
+impl std::fmt::Debug for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asker").finish_non_exhaustive()
+    }
+}
+
+impl Credentials for Asker {
+    fn credentials(&self) -> Result<(Option<ByteString>, Option<Bytes>), Error> {
+        let none = |why| Error::new(ErrorCode::ConnectFailed, why);
+        let client = self.client.upgrade().ok_or_else(|| none("the client is closed"))?;
+        let function = self.callback.function.ok_or_else(|| none("no function"))?;
+        let mut login = remqtt_login { user: None, password: None };
+        // SAFETY: the header's rule for functions; client and login live until the return.
+        let said = unsafe { function(self.callback.user, Arc::as_ptr(&client).cast_mut(), &raw mut login) };
+        match said {
+            REMQTT_OK => Ok((login.user, login.password)),
+            _ => Err(none("the application's credentials function failed")),
+        }
+    }
+}

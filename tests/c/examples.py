@@ -1,0 +1,134 @@
+"""Runs the C and C++ examples against a mosquitto of their own: examples.py FOLDER-OF-THE-PROGRAMS."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/bench"))
+
+import wire  # noqa: E402 its folder is on the path only now
+
+PROGRAMS = Path(sys.argv[1])
+#: Seconds after which a program hangs; none takes so long on a machine that is merely slow.
+HANG = 120
+
+CERTIFICATES = """
+new='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+openssl req -x509 $new -keyout ca.key -out ca.pem -days 2 -subj /CN=examples-ca
+printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' >names
+for who in server me; do
+    openssl req $new -keyout $who.key -out $who.csr -subj /CN=$who
+    openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \\
+        -extfile names -out $who.pem
+done
+"""
+
+
+def run(name: str, *arguments: object, given: str = "") -> str:
+    """What the program prints. It must end well."""
+    command = [str(PROGRAMS / name), *map(str, arguments)]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=HANG, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"FAILED {name}: ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def expect(name: str, got: str, wanted: str) -> None:
+    """Ends the run if an example says something else."""
+    if got != wanted:
+        raise SystemExit(f"FAILED {name}: printed {got!r}, not {wanted!r}")
+
+
+def outbox(port: int, folder: Path) -> None:
+    """The first run finds no server, the second sends what it left."""
+    store = folder / "store"
+    command = [str(PROGRAMS / "outbox"), "127.0.0.1", str(wire.free_port()), str(store), "box"]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdin and first.stdout
+    first.stdin.write("one\ntwo\n")
+    first.stdin.close()
+    told = first.stdout.readline() + first.stdout.readline()
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    expect("outbox", told, "0 messages of an earlier run\nall lines are on disk\n")
+    told = run("outbox", "127.0.0.1", port, store, "box", given="three\n")
+    expect(
+        "outbox", told, "2 messages of an earlier run\nall lines are on disk\nall lines are at the server\n"
+    )
+
+
+def poll_loop(port: int, _: Path) -> None:
+    """What it reads comes back through the server."""
+    command = [str(PROGRAMS / "poll_loop"), "127.0.0.1", str(port), "echo"]
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert program.stdin and program.stdout
+    program.stdin.write("hello\n")
+    program.stdin.flush()
+    expect("poll_loop", program.stdout.readline(), "hello\n")
+    program.stdin.close()
+    if program.wait(HANG) != 0:
+        raise SystemExit("FAILED poll_loop")
+    program.stdout.close()
+
+
+def libuv_loop(port: int, _: Path) -> None:
+    """Two ticks come back, then the loop ends."""
+    expect("libuv_loop", run("libuv_loop", "127.0.0.1", port, "ticks", 2), "tick\ntick\n")
+
+
+def futures(port: int, _: Path) -> None:
+    """Every future is fulfilled."""
+    expect("futures", run("futures", "127.0.0.1", port, "n", 100), "100 done, 0 failed\n")
+
+
+def subscriber_and_publisher(port: int, _: Path) -> None:
+    """The publisher ends when all is acknowledged."""
+    told = run("publisher", "127.0.0.1", port, "pub", "n", 1, "--count", 50)
+    if '"published": 50, "failed": 0' not in told:
+        raise SystemExit(f"FAILED publisher: {told}")
+
+
+def tls_client(_: int, folder: Path) -> None:
+    """A server that asks for a certificate takes ours."""
+    subprocess.run(["bash", "-ec", CERTIFICATES], cwd=folder, capture_output=True, check=True)
+    port, config = wire.free_port(), folder / "tls.conf"
+    config.write_text(
+        f"user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\n"
+        "require_certificate true\n"
+        f"cafile {folder}/ca.pem\ncertfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
+    )
+    broker = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", "mosquitto", "-c", str(config)])
+    try:
+        files = [folder / "ca.pem", folder / "me.pem", folder / "me.key"]
+        expect("tls_client", run("tls_client", "127.0.0.1", port, *files, "door", "open"), "sent\n")
+    finally:
+        broker.kill()
+        broker.wait()
+
+
+EXAMPLES: list[Callable[[int, Path], None]] = [
+    outbox,
+    poll_loop,
+    libuv_loop,
+    futures,
+    subscriber_and_publisher,
+    tls_client,
+]
+
+
+def main() -> None:
+    """Runs each with a broker and a folder of its own."""
+    for example in EXAMPLES:
+        with wire.Mosquitto() as broker, tempfile.TemporaryDirectory() as folder:
+            example(broker.port, Path(folder))
+    print(f"examples: {len(EXAMPLES)} passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()
