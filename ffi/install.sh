@@ -22,7 +22,7 @@ install -m 755 "$built/libremqtt.so" "$stage$libdir/libremqtt.so.$version"
 ln -sf "libremqtt.so.$version" "$stage$libdir/$soname"
 ln -sf "$soname" "$stage$libdir/libremqtt.so"
 install -m 644 "$built/libremqtt.a" "$stage$libdir/"
-install -m 644 include/remqtt/remqtt.h include/remqtt/remqtt.hpp "$stage$prefix/include/remqtt/"
+install -m 644 include/remqtt/*.h include/remqtt/*.hpp "$stage$prefix/include/remqtt/"
 
 for template in remqtt.pc:pkgconfig remqttConfig.cmake:cmake/remqtt remqttConfigVersion.cmake:cmake/remqtt; do
     file=${template%%:*}
