@@ -105,6 +105,11 @@ impl Disk {
         self.changes
     }
 
+    /// How many rows it holds.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// What the next process finds.
     pub(crate) fn recovery(&self) -> Recovery {
         let mut recovery = Recovery::default();
