@@ -63,7 +63,10 @@ fn clients_that_fail_together_do_not_come_back_together() {
         let crowd = crowd(from, 2 * from);
         let (most, sum) = (crowd.iter().max().expect("some"), crowd.iter().sum::<u32>());
         let mean = sum as usize / crowd.len();
-        assert!(*most as usize <= 2 * mean, "{most} of 2,000 within 20 ms after {from} ms, {mean} on average");
+        assert!(
+            *most as usize <= 2 * mean,
+            "{most} of 2,000 within 20 ms after {from} ms, {mean} on average"
+        );
     }
 }
 

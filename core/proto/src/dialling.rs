@@ -36,6 +36,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long the first CONNECT of an outage (or the handshake before it) may stay unanswered before another way is
 /// sought. It doubles each time, up to the connect timeout: a server that is slow, and not dead, is reached at last.
 const GREETING: Duration = Duration::from_millis(400);
+/// The same while no server has ever answered: what is usual is not known (RFC 6298, 2.1).
+const GREETING_UNKNOWN: Duration = Duration::from_secs(1);
 
 /// A way to the server, from the first try to the answer.
 #[derive(Debug, Clone)]
@@ -73,7 +75,7 @@ pub(crate) struct Dialling {
     /// How long TCP took last, where there was one try only.
     trip: Duration,
     /// How long the last answer to a greeting took, or the handshake before it if that was longer.
-    greeting: Duration,
+    greeting: Option<Duration>,
 }
 
 impl Dialling {
@@ -89,8 +91,8 @@ impl Dialling {
 
     /// How long a greeting may stay unanswered: a while, and longer where TCP or the last greeting took long.
     fn patience(&self) -> Duration {
-        let usual = (self.trip * 3).max(self.greeting * 2);
-        GREETING.max(usual).saturating_mul(1 << self.unanswered.min(16))
+        let greeting = self.greeting.map_or(GREETING_UNKNOWN, |greeting| (greeting * 2).max(GREETING));
+        greeting.max(self.trip * 3).saturating_mul(1 << self.unanswered.min(16))
     }
 }
 
@@ -180,7 +182,7 @@ impl Engine {
     pub(crate) fn greeting_answered(&mut self, now: Instant) {
         let times = self.link.as_ref().map(|link| (link.way.answered, link.greeted));
         if let Some((Some(answered), Some(greeted))) = times {
-            self.dialling.greeting = greeted.since(answered).max(now.since(greeted));
+            self.dialling.greeting = Some(greeted.since(answered).max(now.since(greeted)));
         }
         self.dialling.unanswered = 0;
     }

@@ -26,6 +26,11 @@ const ANSWER_UNKNOWN: Duration = Duration::from_secs(1);
 /// A regular PINGREQ has time: its answer may take this share of `detect_within`, so that a server that pauses for a
 /// moment does not lose all its idle clients.
 const BUDGET_SHARE: u32 = 10;
+/// However long answers take, an idle link is asked no sooner than this before `detect_within` is over: one that answers
+/// slowly must not cost more for that.
+const EARLY: Duration = Duration::from_millis(1_250);
+/// The first round trips of a busy stream are measured so far apart.
+const MEASURE: Duration = Duration::from_secs(1);
 /// TCP has just sent again; before it does so the next time, what stands behind cannot arrive.
 const RETRANSMISSION: Duration = Duration::from_millis(400);
 /// After what is sent TCP is looked at this often until it is acknowledged: its own timeout is 200 ms at least.
@@ -119,6 +124,8 @@ pub(crate) struct Pulse {
     /// When TCP is to be looked at.
     look_at: Option<Instant>,
     trips: RoundTrips,
+    /// When the last of them was.
+    measured: Option<Instant>,
     rhythm: Rhythm,
 }
 
@@ -135,6 +142,7 @@ impl Pulse {
             excused: false,
             look_at: None,
             trips: RoundTrips::default(),
+            measured: None,
             rhythm: Rhythm::default(),
         }
     }
@@ -198,6 +206,7 @@ impl Pulse {
         let Some(ping) = self.ping.take() else { return };
         if !ping.repeated {
             self.trips.measured(now.since(ping.at));
+            self.measured = Some(now);
         }
         if ping.sign == Sign::Rhythm {
             self.rhythm = Rhythm::default(); // the stream has ended, and the link has not
@@ -249,9 +258,11 @@ impl Pulse {
         });
         let watched = self.ping.is_none() && !reading_paused && !options.detect_within.is_zero();
         let idle = watched.then(|| (self.last_received + self.idle(options), Sign::Idle));
-        // A stream leaves no time to be idle; one PINGREQ tells how long an answer takes.
-        let measure = self.trips.count == 0 && self.rhythm.patience().is_some();
-        let measure = (watched && measure).then_some((self.last_received, Sign::Idle));
+        // A stream leaves no time to be idle; a PINGREQ tells how long an answer takes, or a few, if the first was slow.
+        let unsure = self.trips.are_few() && (self.measured.is_none() || self.trips.timeout() > ANSWER_FLOOR);
+        let measure = watched && unsure && self.rhythm.patience().is_some();
+        let measure =
+            measure.then(|| (self.measured.map_or(self.last_received, |at| at + MEASURE), Sign::Idle));
         let stopped = self.rhythm.patience().filter(|_| watched);
         let stopped = stopped.map(|patience| (self.last_received + patience, Sign::Rhythm));
         [keep_alive, idle, measure, stopped].into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -259,7 +270,8 @@ impl Pulse {
 
     /// How long a link may be silent before it is asked, so that it is lost within the budget.
     fn idle(&self, options: &Options) -> Duration {
-        let least = options.detect_within / 4;
+        let early = EARLY.max(options.detect_within / BUDGET_SHARE);
+        let least = options.detect_within.saturating_sub(early).max(options.detect_within / 4);
         options.detect_within.saturating_sub(self.answer_within(options, Sign::Idle)).max(least)
     }
 

@@ -261,7 +261,8 @@ impl Reconnect {
             Class::Overloaded => (least, self.backoff(OVERLOAD / 2, now, least, most)),
             Class::Absent => {
                 let outage = now.since(self.since.unwrap_or(now));
-                let mut grid = self.grid.unwrap_or_else(|| Grid { line: Duration::ZERO, phase: self.draw() as u16 });
+                let mut grid =
+                    self.grid.unwrap_or_else(|| Grid { line: Duration::ZERO, phase: self.draw() as u16 });
                 let delay = grid.next(outage, least, most);
                 self.grid = Some(grid);
                 return delay;

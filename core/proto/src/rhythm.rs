@@ -6,6 +6,8 @@ use crate::time::Instant;
 
 /// Measured round trips from which on their timeout can be believed.
 const TRIPS_KNOWN: u32 = 8;
+/// Among so many the first ones may have been held up by what a new connection begins with.
+const TRIPS_FEW: u32 = 4;
 /// The rhythm of a stream is learned by windows of this length.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Arrivals in a window that make a stream of them, and the longest gap that a rhythm can have.
@@ -17,7 +19,7 @@ const SILENCE_FLOOR: Duration = Duration::from_millis(150);
 /// Measured round trips: smoothed, their variation, and the longest of them, which is forgotten slowly.
 #[derive(Debug, Default)]
 pub(crate) struct RoundTrips {
-    pub(crate) count: u32,
+    count: u32,
     smoothed: Duration,
     variation: Duration,
     longest: Duration,
@@ -31,7 +33,7 @@ impl RoundTrips {
 
     pub(crate) fn measured(&mut self, trip: Duration) {
         self.count = self.count.saturating_add(1);
-        if self.count == 1 {
+        if self.count == 1 || (self.count <= TRIPS_FEW && trip < self.smoothed / 2) {
             return self.guessed(trip);
         }
         let error = self.smoothed.max(trip).saturating_sub(self.smoothed.min(trip));
@@ -44,6 +46,10 @@ impl RoundTrips {
     /// RFC 6298, and twice the longest that is remembered: variations of few samples are often too small.
     pub(crate) fn timeout(&self) -> Duration {
         (self.smoothed + self.variation * 4).max(self.longest * 2)
+    }
+
+    pub(crate) fn are_few(&self) -> bool {
+        self.count < TRIPS_FEW
     }
 
     pub(crate) fn are_known(&self) -> bool {
@@ -104,5 +110,18 @@ mod tests {
         assert_eq!(trips.timeout(), 1_200 * MS);
         (0..100).for_each(|_| trips.measured(100 * MS));
         assert!(trips.timeout() < 220 * MS, "{:?}", trips.timeout());
+    }
+
+    #[test]
+    fn an_answer_that_was_held_up_at_the_beginning_counts_until_there_are_better_ones() {
+        let mut trips = RoundTrips::default();
+        trips.measured(700 * MS);
+        assert_eq!(trips.timeout(), 2_100 * MS);
+        trips.measured(2 * MS);
+        assert_eq!(trips.timeout(), 6 * MS);
+        (0..4).for_each(|_| trips.measured(2 * MS));
+        trips.measured(700 * MS);
+        trips.measured(2 * MS);
+        assert!(trips.timeout() > 1_000 * MS, "later ones are remembered: {:?}", trips.timeout());
     }
 }
