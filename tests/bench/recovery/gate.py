@@ -32,6 +32,7 @@ import sys
 import time
 from collections.abc import Callable
 
+STUCK = 5.0  # seconds: a side that takes nothing for so long is hung up, or all others would wait for it
 PIECE = 1 << 16
 SILENCE = 1.0  # seconds
 RESET = struct.pack("ii", 1, 0)
@@ -242,6 +243,7 @@ class Gate:
 
 
 def prepare(link: socket.socket) -> None:
+    link.settimeout(STUCK)
     if link.family == socket.AF_INET:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
