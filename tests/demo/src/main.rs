@@ -168,7 +168,7 @@ async fn faults(
     proxies: &watch::Sender<proxy::State>,
     started: Instant,
 ) -> Vec<outage::Episode> {
-    let (mut episodes, mut rested) = (Vec::new(), Instant::now());
+    let (mut episodes, mut rested) = (Vec::new(), outage::rested());
     for (number, fault) in wanted.iter().enumerate() {
         let episode = outage::inject(fault, proxies, rested).await;
         let seconds = started.elapsed().as_secs_f64();

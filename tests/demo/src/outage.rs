@@ -122,6 +122,11 @@ fn caught_up(client: &Client) -> bool {
 /// (`stable_after`) and backs off when one is lost sooner; a cut before that would show the backoff and not the fault.
 const STABLE: Duration = Duration::from_millis(5_200);
 
+/// When connections that stand now, or stood already, may be cut.
+pub(crate) fn rested() -> Instant {
+    Instant::now() + STABLE
+}
+
 /// Waits until every client has recovered and caught up, and tells each one's time as it comes. Returns when the
 /// connections of remqtt may be cut again.
 pub(crate) async fn settle(clients: &[Client], episode: &Episode, rested: Instant) -> Instant {
@@ -141,7 +146,7 @@ pub(crate) async fn settle(clients: &[Client], episode: &Episode, rested: Instan
                 failures(client, episode)
             );
             if client.library.ours() && recovery.notice_ms.is_some() {
-                rested = Instant::now() + STABLE;
+                rested = self::rested();
             }
             false
         });
