@@ -339,8 +339,9 @@ impl Monitor {
         let lost = std::mem::take(&mut self.flows);
         let mut flows: Vec<Flow> = lost.values().cloned().collect();
         flows.sort_by_key(|flow| flow.order);
-        // In the new session even what was released may be published.
-        self.completed.extend(lost.into_iter().map(|(id, flow)| (id, Flow { pubrel: false, ..flow })));
+        // In the new session even what was released may be published, and what was complete, if that was not durable.
+        self.completed.extend(lost);
+        self.completed.values_mut().for_each(|flow| flow.pubrel = false);
         self.behind = 0;
         if !self.fail_lost {
             let lost = flows.into_iter().map(|flow| (flow.key, flow.released));
