@@ -447,7 +447,7 @@ class Connection(External):
         """
         if self._batch is not None and self._looping != "thread":
             if self._in_callback != get_ident():
-                # Another thread is inside the callbacks, and they keep their order.
+                # Another thread is inside the callbacks, which keep their order and hold no lock to wait for.
                 time.sleep(min(timeout, 0.001))
                 return False
             # A callback drives the loop: what came before the new events has its turn before them.
@@ -483,11 +483,7 @@ class Connection(External):
             LogLevel.MQTT_LOG_DEBUG,
             "Sending CONNECT (u%d, p%d, wr%d, wq%d, wf%d, c%d, k%d) client_id=%s%s",
             *(username, username and self._password is not None, *flags),
-            *(
-                self._clean(),
-                self._keepalive,
-                self._client_id,
-            ),
+            *(self._clean(), self._keepalive, self._client_id),
             f" properties={self._connect_properties}" if self._mqtt5 else "",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import struct
@@ -15,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 PUBLISH_QOS1 = 0x32
+_TAKEN: set[int] = set()
 
 
 def free_port() -> int:
@@ -22,6 +24,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def port_below_ephemeral(host: str = "127.0.0.1") -> int:
+    """A free port that no outgoing connection gets as its own while nobody listens there."""
+    while True:
+        port = random.randint(20_000, 30_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        if port not in _TAKEN:
+            _TAKEN.add(port)
+            return port
 
 
 class Mosquitto:

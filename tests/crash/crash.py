@@ -32,6 +32,9 @@ from typing import Any
 import remqtt.client as mqtt
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "bench"))
+from wire import port_below_ephemeral  # noqa: E402
+
 PUBLISHED = re.compile(r"Sending PUBLISH to (\S+) \(d\d, q2, r\d, m(\d+), '([^']+)'")
 RELEASED = re.compile(r"Sending PUBREL to (\S+) \(m(\d+)\)")
 COMPLETED = re.compile(r"Received PUBCOMP from (\S+) \(Mid: (\d+)")
@@ -43,19 +46,6 @@ SHARE = 1_000_000
 IDLE = 4.0
 #: Seconds in which a broker has to start, or to end.
 PATIENCE = 30.0
-
-
-def port_below_ephemeral() -> int:
-    """A free port that no outgoing connection gets as its own while the broker is down."""
-    while True:
-        port = random.randint(20_000, 30_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
 
 
 class Broker:

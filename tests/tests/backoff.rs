@@ -60,13 +60,12 @@ fn clients_that_fail_together_do_not_come_back_together() {
         (from / 20..to / 20).map(|slice| moments.get(&slice).copied().unwrap_or(0)).collect()
     };
     for from in [200, 400, 800, 1_600, 3_200] {
-        let crowd = crowd(from, 2 * from);
+        // A stretch in which the distance of attempts hardly grows.
+        let crowd = crowd(from, from * 5 / 4);
         let (most, sum) = (crowd.iter().max().expect("some"), crowd.iter().sum::<u32>());
-        let mean = sum as usize / crowd.len();
-        assert!(
-            *most as usize <= 2 * mean,
-            "{most} of 2,000 within 20 ms after {from} ms, {mean} on average"
-        );
+        let mean = f64::from(sum) / crowd.len() as f64;
+        println!("after {from} ms at most {most} of 2,000 within 20 ms, {mean:.0} on average");
+        assert!(f64::from(*most) <= 1.5 * mean, "{most} of 2,000 after {from} ms, {mean:.0} on average");
     }
 }
 

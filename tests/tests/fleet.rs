@@ -133,28 +133,22 @@ fn peak(arrivals: &[Duration], slice: Duration) -> usize {
     counts.into_values().max().unwrap_or(0)
 }
 
+fn no_second_sees_more_than_a_fifth(what: &str, arrivals: &[Duration]) {
+    assert_eq!(arrivals.len(), 10_000, "one CONNECT each");
+    let (busiest, last) = (peak(arrivals, Duration::from_secs(1)), arrivals.last().unwrap());
+    println!("10,000 clients, {what}: at most {busiest} in a second, the last after {last:?}");
+    assert!(busiest <= 2_000, "{busiest} in one second");
+}
+
 #[test]
 fn of_ten_thousand_clients_no_second_sees_more_than_a_fifth_after_a_minute_of_outage() {
-    let arrivals = returns(10_000, Duration::from_secs(60));
-    assert_eq!(arrivals.len(), 10_000, "one CONNECT each");
-    let busiest = peak(&arrivals, Duration::from_secs(1));
-    println!(
-        "10,000 clients, 60 s: at most {busiest} in a second, the last after {:?}",
-        arrivals.last().unwrap()
-    );
-    assert!(busiest <= 2_000, "{busiest} in one second");
+    no_second_sees_more_than_a_fifth("60 s", &returns(10_000, Duration::from_secs(60)));
 }
 
 #[test]
 fn ten_thousand_clients_that_heard_nothing_for_a_minute_come_back_as_spread() {
     let arrivals = returns_from_silence(10_000, Duration::from_secs(60));
-    assert_eq!(arrivals.len(), 10_000, "one CONNECT each");
-    let busiest = peak(&arrivals, Duration::from_secs(1));
-    println!(
-        "10,000 clients, 60 s of silence: at most {busiest} in a second, the last after {:?}",
-        arrivals.last().unwrap()
-    );
-    assert!(busiest <= 2_000, "{busiest} in one second");
+    no_second_sees_more_than_a_fifth("60 s of silence", &arrivals);
 }
 
 #[test]

@@ -4,7 +4,6 @@ makes."""
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import signal
 import socket
@@ -18,24 +17,7 @@ from pathlib import Path
 import wire
 from children import TIED, Child, now
 from peers import HERE
-from wire import exactly, packet, string
-
-_TAKEN: set[int] = set()
-
-
-def port_below_ephemeral(host: str = "127.0.0.1") -> int:
-    """A free port that no outgoing connection gets as its own while nobody listens there."""
-    while True:
-        port = random.randint(20_000, 30_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-        if port not in _TAKEN:
-            _TAKEN.add(port)
-            return port
+from wire import exactly, packet, port_below_ephemeral, string
 
 
 class Broker:

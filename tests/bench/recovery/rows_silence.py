@@ -168,7 +168,7 @@ class Silence:
         """What an idle subscription costs on the wire, both ways, headers included."""
         time.sleep(1)
         before, began = {s.name: self._bytes(ports[s.name]) for s in watched}, time.monotonic()
-        time.sleep(15)
+        time.sleep(45)  # a ping more or less counts little
         for subject in watched:
             rate = (self._bytes(ports[subject.name]) - before[subject.name]) / (time.monotonic() - began)
             cell = self.bench.figures.cell("notice", self.kind, subject.name)

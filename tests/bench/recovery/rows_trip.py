@@ -7,11 +7,12 @@ import sys
 import time
 from functools import partial
 
-from brokers import Broker, Gate, port_below_ephemeral
+from brokers import Broker, Gate
 from children import Child
 from net import Delay
 from peers import HERE, Client, Peer
 from stage import MS, Bench, Lane, Subject, shuffled, side_by_side
+from wire import port_below_ephemeral
 
 TRIP_MS = 50.0
 FILTERS, QUEUED = 100, 2000
