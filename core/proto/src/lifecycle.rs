@@ -341,13 +341,14 @@ impl Engine {
 
     /// How far the link had come, for the schedule.
     fn when(&self, link: &Link) -> When {
-        let silent = self.chronicle.connected.received == self.stats.received_messages;
-        let idle = link.version == Version::V4 && silent && self.session.outbound.in_flight_count() == 0;
-        let idle = idle && link.ended;
+        let unprovoked = link.version == Version::V4
+            && link.ended
+            && self.session.outbound.in_flight_count() == 0
+            && !self.poison.blames_theirs(link);
         match link.phase {
             LinkPhase::Dialling => When::Dialling,
             LinkPhase::Greeting => When::Greeting,
-            _ if idle => When::Idle,
+            _ if unprovoked => When::Unprovoked,
             _ => When::Live,
         }
     }
