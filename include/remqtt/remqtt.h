@@ -1286,7 +1286,7 @@ void remqtt_config_free(remqtt_config *config);
  *     Largest delay between attempts, in milliseconds, except after refusals. Against a busy server
  *     each is drawn between the smallest delay and a bound that doubles up to this; while nobody is
  *     there (the port is refused, the name does not resolve) it is a share of the outage so far, and
- *     32 seconds at most. Default 120000: a server that stays busy for minutes needs that much peace.
+ *     30 seconds at most. Default 120000: a server that stays busy for minutes needs that much peace.
  *   refused_min_delay: milliseconds, 0 to 86400000; default 30000
  *     Smallest delay after a refusal that is unlikely to pass by itself (credentials, client
  *     identifier, certificate, taken over again and again), in milliseconds; the first time that

@@ -18,7 +18,7 @@ use crate::dialling::Dialling;
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, Outcome};
 use crate::journal::{Change, Journal, Lsn, Recovery};
-use crate::link::{Link, LinkPhase};
+use crate::link::{Link, LinkPhase, Login};
 use crate::liveness::{Sign, Transit};
 use crate::options::Options;
 use crate::pipeline::Memory;
@@ -48,6 +48,8 @@ pub enum Input<'a> {
     /// This attempt begins only after so long, because others of the process have to come first: its timeout counts
     /// from then on.
     Postponed(Attempt, Duration),
+    /// User name and password of this attempt, in place of those of the options. Before `LinkUp`.
+    Login(Attempt, Login),
     /// Bytes arrived. None: the server has ended its side in order; `LinkDown` follows.
     Received(Attempt, &'a [u8]),
     /// Somebody has answered: TCP is up, and what lies above it (TLS, WebSocket, a proxy) follows. May be left out
@@ -225,6 +227,7 @@ impl Engine {
             Input::Command(command) => self.command(now, command),
             Input::LinkUp(attempt) if current == Some(attempt) => self.link_up(now),
             Input::Postponed(attempt, wait) if current == Some(attempt) => self.postponed(wait),
+            Input::Login(attempt, login) if current == Some(attempt) => self.login(login),
             Input::Received(attempt, bytes) if current == Some(attempt) => self.received(now, bytes),
             Input::LinkDown(attempt, error) if current == Some(attempt) => self.link_down(now, error),
             Input::LinkDown(attempt, _) if probe == Some(attempt) => self.probe_failed(),
@@ -236,7 +239,7 @@ impl Engine {
             Input::Persisted(lsn) => self.persisted(lsn),
             Input::PersistFailed(error) => self.persist_failed(error),
             Input::Timeout => self.timeout(now),
-            Input::LinkUp(_) | Input::Postponed(..) | Input::Inspected(..) => {}
+            Input::LinkUp(_) | Input::Postponed(..) | Input::Login(..) | Input::Inspected(..) => {}
             Input::Received(..) | Input::LinkDown(..) | Input::Flushed(_) => {}
         }
         self.session.note_subscriptions();
@@ -479,12 +482,6 @@ impl Engine {
             if link.phase == LinkPhase::Greeting {
                 link.deadline = Some(now + self.options.connect_timeout);
             }
-        }
-    }
-
-    pub(crate) fn settle_claims(&mut self) {
-        for (ticket, codes) in self.session.subscriptions.settle_claims() {
-            self.complete(ticket, Outcome::Subscribed(codes, Properties::new()));
         }
     }
 

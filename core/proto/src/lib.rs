@@ -38,6 +38,7 @@ pub use engine::{Attempt, Engine, Input, Output, State};
 pub use error::{Error, ErrorCode, Next, Who};
 pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState, Token};
 pub use journal::{Change, Field, Key, Lsn, Record, Recovery, ROW_FORMAT};
+pub use link::Login;
 pub use liveness::Transit;
 pub use options::{
     Acknowledge, LostPublishes, LostSubscriptions, OptionRow, OptionValue, Options, Secret, TlsVersion,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::{Engine, Output, State};
 use crate::error::{Error, ErrorCode, Next};
 use crate::event::{Connected, Disconnected, Event, SessionState};
-use crate::link::{Link, LinkPhase};
+use crate::link::{Link, LinkPhase, Login};
 use crate::options::{LostPublishes, LostSubscriptions};
 use crate::reconnect::When;
 use crate::referral::Referral;
@@ -112,6 +112,12 @@ impl Engine {
         link.way.postpone(wait);
     }
 
+    pub(crate) fn login(&mut self, login: Login) {
+        if let Some(link) = &mut self.link {
+            link.login = Some(login);
+        }
+    }
+
     pub(crate) fn link_up(&mut self, now: Instant) {
         let connect = self.connect_packet();
         if let Some(attempt) = self.link.as_ref().map(|link| link.attempt) {
@@ -159,14 +165,17 @@ impl Engine {
             Version::V4 => !clean_start,
             Version::V5 => properties.number(PropertyId::SessionExpiryInterval).unwrap_or(0) > 0,
         };
+        let login = self.link.as_ref().and_then(|link| link.login.clone());
+        let own = || (options.username.clone(), options.password.clone());
+        let (username, password) = login.map_or_else(own, |(user, secret)| (user, secret.map(|it| it.0)));
         let anonymous = options.server_client_id && self.made_client_id && !lasts && !options.mqtt31;
         Connect {
             clean_start,
             keep_alive: options.keepalive,
             client_id: if anonymous { "".into() } else { options.client_id.clone() },
             will: options.will.clone(),
-            username: options.username.clone(),
-            password: options.password.clone(),
+            username,
+            password,
             properties,
             mqtt31: options.mqtt31,
             bridge: options.bridge,
@@ -341,13 +350,14 @@ impl Engine {
 
     /// How far the link had come, for the schedule.
     fn when(&self, link: &Link) -> When {
-        let silent = self.chronicle.connected.received == self.stats.received_messages;
-        let idle = link.version == Version::V4 && silent && self.session.outbound.in_flight_count() == 0;
-        let idle = idle && link.ended;
+        let unprovoked = link.version == Version::V4
+            && link.ended
+            && self.session.outbound.in_flight_count() == 0
+            && !self.poison.blames_theirs(link);
         match link.phase {
             LinkPhase::Dialling => When::Dialling,
             LinkPhase::Greeting => When::Greeting,
-            _ if idle => When::Idle,
+            _ if unprovoked => When::Unprovoked,
             _ => When::Live,
         }
     }

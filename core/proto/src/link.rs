@@ -17,7 +17,7 @@ use crate::dialling::Way;
 use crate::engine::Attempt;
 use crate::journal::Lsn;
 use crate::liveness::Pulse;
-use crate::options::Options;
+use crate::options::{Options, Secret};
 use crate::poison::Sample;
 use crate::session::{Request, RequestKind};
 use crate::time::Instant;
@@ -132,6 +132,9 @@ pub(crate) struct Answer {
     pub(crate) rests_on: Lsn,
 }
 
+/// User name and password of a CONNECT.
+pub type Login = (Option<ByteString>, Option<Secret>);
+
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) attempt: Attempt,
@@ -166,6 +169,8 @@ pub(crate) struct Link {
     pub(crate) stable_at: Option<Instant>,
     /// The way to the server, while it is being sought.
     pub(crate) way: Way,
+    /// User name and password, where they are not those of the options.
+    pub(crate) login: Option<Login>,
     /// When the transport was up to whoever answers to CONNECT, and the CONNECT was written.
     pub(crate) greeted: Option<Instant>,
     pub(crate) pulse: Pulse,
@@ -206,6 +211,7 @@ impl Link {
             deadline: Some(now + options.connect_timeout),
             stable_at: None,
             way,
+            login: None,
             greeted: None,
             pulse: Pulse::new(now),
             reading_paused: false,

@@ -177,7 +177,7 @@ options! {
     reconnect_min_delay: Duration = Duration::from_millis(50), Some((0, 86_400_000));
     /// Largest delay between attempts, in milliseconds, except after refusals. Against a busy server each is drawn
     /// between the smallest delay and a bound that doubles up to this; while nobody is there (the port is refused, the
-    /// name does not resolve) it is a share of the outage so far, and 32 seconds at most. Default 120000: a server
+    /// name does not resolve) it is a share of the outage so far, and 30 seconds at most. Default 120000: a server
     /// that stays busy for minutes needs that much peace.
     reconnect_max_delay: Duration = Duration::from_millis(120_000), Some((0, 86_400_000));
     /// Smallest delay after a refusal that is unlikely to pass by itself (credentials, client identifier, certificate,

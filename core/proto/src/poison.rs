@@ -1,8 +1,9 @@
 //! Poison: a message that ends every connection on which it is sent, by us or to us.
 //!
 //! The session brings it back on the next connection, so nothing else would ever pass. What stood at the end of
-//! `quarantine_after` connections in a row is *quarantined*: ours completes with `Quarantined`, theirs is acknowledged (with an error where
-//! MQTT 5 lets us say so) and not handed over. The event carries the message, so that nothing is lost silently.
+//! `quarantine_after` connections in a row is *quarantined*: ours completes with `Quarantined`, theirs is acknowledged
+//! (with an error where MQTT 5 lets us say so) and not handed over. The event carries the message, so that nothing is
+//! lost silently.
 //!
 //! Of ours, the suspect is the oldest publish that the connection carried and the server did not acknowledge. It may be
 //! innocent: the acknowledgement, or the network, may have been lost by chance. So from its second time on publishes go
@@ -78,6 +79,11 @@ impl Default for Poison {
 }
 
 impl Poison {
+    /// A message of the server stands at the end of this connection, and stood at the end of the one before.
+    pub(crate) fn blames_theirs(&self, link: &Link) -> bool {
+        link.sample.is_some_and(|(sample, _)| self.inbound.is_convicted(sample, 2))
+    }
+
     /// A connection lasts: whoever was suspected is not what ends them.
     pub(crate) fn clear(&mut self) {
         *self = Poison::default();

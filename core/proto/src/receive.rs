@@ -351,6 +351,12 @@ impl Engine {
         self.settle_claims();
     }
 
+    pub(crate) fn settle_claims(&mut self) {
+        for (ticket, codes) in self.session.subscriptions.settle_claims() {
+            self.complete(ticket, Outcome::Subscribed(codes, Properties::new()));
+        }
+    }
+
     fn answered(&mut self, request: &Request, ack: SubscribeAck) {
         let Some(ticket) = request.ticket else { return };
         let outcome = match request.kind {

@@ -39,10 +39,12 @@ const WAKE: Duration = Duration::from_millis(20);
 /// News of the network that comes sooner after the last is the same news: a new link tells of itself several times.
 const SAME_NEWS: Duration = Duration::from_secs(1);
 
-/// Takeovers that belong together, and connections of MQTT 3.1.1 that ended as one does.
+/// Takeovers that belong together.
 const TAKEOVERS: Duration = Duration::from_secs(60);
-const SHORT_LIFE: Duration = Duration::from_secs(1);
+/// So many connections of MQTT 3.1.1 that ended so soon, one after the other, were taken over. Whoever loses a session to
+/// us waits a second, as libraries do (paho, libmosquitto), and takes it back.
 const SHORT_LIVES: u32 = 3;
+const SHORT_LIFE: Duration = Duration::from_secs(2);
 
 /// What a failure says about the way to the server and about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +82,10 @@ pub(crate) enum When {
     /// Between CONNECT and CONNACK.
     Greeting,
     Live,
-    /// On MQTT 3.1.1, ended in order by the server, with no message of either side that could have been the reason. The
+    /// On MQTT 3.1.1, ended in order by the server, with no message of either side that could have been the reason: none
+    /// of ours that is not acknowledged, and none of the server's that stood at the end of the connection before, too. The
     /// server of a client that was taken over can say no more than that there.
-    Idle,
+    Unprovoked,
 }
 
 #[derive(Debug)]
@@ -207,7 +210,7 @@ impl Reconnect {
         let class = Class::of(error, when);
         self.wakeable = matches!(class, Class::Absent | Class::Broken);
         self.found_nobody |= error.code == ErrorCode::ConnectFailed;
-        let connected = matches!(when, When::Live | When::Idle);
+        let connected = matches!(when, When::Live | When::Unprovoked);
         // "Use another server", or "server moved".
         let elsewhere = !connected || matches!(error.reason_code, Some(0x9C | 0x9D));
         if elsewhere {
@@ -239,15 +242,15 @@ impl Reconnect {
         self.since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
-    /// Two clients that take a session from each other see connections that end right after the CONNACK.
+    /// Two clients that take a session from each other see connections that end soon after the CONNACK, and nothing else:
+    /// a server or a way that is in trouble also refuses, resets or keeps silent now and then.
     fn suspect_takeover(&mut self, now: Instant, error: &mut Error, when: When) {
-        if when == When::Idle && error.code == ErrorCode::ConnectionLost {
-            let short = now.since(self.accepted) < SHORT_LIFE;
-            self.short_lives = if short { self.short_lives + 1 } else { 0 };
-            if self.short_lives >= SHORT_LIVES {
-                let text = format!("{} connections in a row ended right after the CONNACK", self.short_lives);
-                *error = Error::new(ErrorCode::SessionTakenOver, text);
-            }
+        let unprovoked = when == When::Unprovoked && error.code == ErrorCode::ConnectionLost;
+        let short = unprovoked && now.since(self.accepted) < SHORT_LIFE;
+        self.short_lives = if short { self.short_lives.saturating_add(1) } else { 0 };
+        if self.short_lives >= SHORT_LIVES {
+            let text = format!("{} connections in a row ended right after the CONNACK", self.short_lives);
+            *error = Error::new(ErrorCode::SessionTakenOver, text);
         }
     }
 

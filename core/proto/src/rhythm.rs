@@ -57,7 +57,9 @@ impl RoundTrips {
     }
 }
 
-/// The rhythm of what arrives: the longest gap of a busy stream, window by window, forgotten slowly.
+/// The rhythm of what arrives: the longest gap of a busy stream, window by window, forgotten slowly: what a jitter does
+/// now and then is part of the rhythm. But a stream may begin with a hiccup that does not come again, because the server
+/// and the network have much to do for a new connection. So what its first window says counts until there is a second.
 #[derive(Debug, Default)]
 pub(crate) struct Rhythm {
     /// When the present window began.
@@ -66,6 +68,8 @@ pub(crate) struct Rhythm {
     longest: Duration,
     /// The longest gap of the windows before; `None` where there was no stream.
     before: Option<Duration>,
+    /// There was one such window only.
+    is_young: bool,
 }
 
 impl Rhythm {
@@ -80,7 +84,9 @@ impl Rhythm {
             return;
         }
         let is_stream = self.arrivals >= WINDOW_ARRIVALS && self.longest <= LONGEST_GAP;
-        self.before = is_stream.then(|| self.longest.max(self.before.unwrap_or_default() * 7 / 8));
+        let kept = self.before.filter(|_| !self.is_young).unwrap_or_default() * 7 / 8;
+        self.is_young = self.before.is_none();
+        self.before = is_stream.then(|| self.longest.max(kept));
         (self.began, self.arrivals, self.longest) = (Some(now), 0, Duration::ZERO);
     }
 

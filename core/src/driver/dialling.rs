@@ -1,11 +1,10 @@
 //! The driver's part in connecting: ways to the server, the one beside the link among them, and hanging up.
 
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use remqtt_proto::{Attempt, Command, Error, ErrorCode, Input, Instant, Options};
+use remqtt_proto::{Attempt, Error, ErrorCode, Input, Instant, Secret};
 
 use super::{Driver, Link, Scratch};
 use crate::budget;
@@ -62,8 +61,7 @@ impl Driver {
         match answer {
             Ok((username, password)) => {
                 way.proceed();
-                let options = Options { username, password, ..(**self.engine.options()).clone() };
-                self.engine.handle(now, Input::Command(Command::Reconfigure(Arc::new(options))));
+                self.engine.handle(now, Input::Login(attempt, (username, password.map(Secret))));
             }
             Err(error) => self.link_down(now, attempt, error),
         }

@@ -16,6 +16,7 @@ use redb::{Database, WriteTransaction};
 
 use super::disk::{Lease, Medium};
 use super::log::Log;
+use super::piece::Broken;
 use super::rows::{self, Piece};
 use super::Change;
 
@@ -43,6 +44,12 @@ impl fmt::Display for Trouble {
             Trouble::Disk(error) => error.fmt(f),
             Trouble::Damage(what) | Trouble::Loss(what) => f.write_str(what),
         }
+    }
+}
+
+impl From<Broken> for Trouble {
+    fn from(_: Broken) -> Self {
+        Trouble::Damage("a row is not as it was written".into())
     }
 }
 
@@ -155,8 +162,7 @@ impl Base {
             let Some((last, _)) = pieces.last() else { return Ok(log) };
             next = last.saturating_add(1);
             for (number, piece) in pieces {
-                log.read(number, &piece)
-                    .map_err(|_| Trouble::Damage("a row is not as it was written".into()))?;
+                log.read(number, &piece)?;
                 keep((number, piece));
             }
         }

@@ -17,6 +17,7 @@ use super::base::{Base, Found, Trouble, UNDONE};
 use super::disk::{Medium, Plug};
 use super::lock::Lock;
 use super::log::Log;
+use super::piece::Broken;
 use super::recovery::Written;
 use super::{damaged, failed, files, recovery, Change, Error, ErrorCode, SessionStore};
 
@@ -169,8 +170,13 @@ impl Store {
             let Some((last, _)) = pieces.last() else { return Ok(None) };
             next = last + 1;
             let rows = pieces.iter().flat_map(|(number, piece)| self.log.rows_of(*number, piece));
-            Ok(Some(rows.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()))
-        })?;
+            let rows = rows.map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            Ok(Some(rows.collect::<Result<_, Broken>>()?))
+        });
+        if matches!(written, Err(Trouble::Damage(_))) {
+            self.give_up(); // the next commit finds out what is lost, and says so
+        }
+        let written = written?;
         files::settle(&self.path)?;
         if let Some(old) = self.base.take() {
             old.abandon();

@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
 use super::hash::Seed;
-use super::piece::{weight, Broken, Draft, Reader, HEAD, PIECE};
+use super::piece::{weight, Broken, Draft, Reader, Record, HEAD, PIECE};
 use super::{Change, Key};
 
 /// What the log may weigh beside twice its rows: opening it takes no more than a few milliseconds.
@@ -145,15 +145,16 @@ impl Log {
         self.weight
     }
 
-    /// The rows of this piece that count.
+    /// The rows of this piece that count, and an error for each place where something is not as it was written.
     pub(super) fn rows_of<'a>(
         &'a self,
         number: u64,
         bytes: &'a [u8],
-    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let records = Reader::new(number, bytes).filter_map(Result::ok);
-        let rows = records.filter_map(|record| Some((record.key, record.value?)));
-        rows.filter(move |(key, _)| self.rows.get(*key).is_some_and(|place| place.piece == number))
+    ) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), Broken>> {
+        let counts = move |key| self.rows.get(key).is_some_and(|place: &Place| place.piece == number);
+        let row = |record: Record<'a>| Some((record.key, record.value?));
+        let rows = Reader::new(number, bytes).filter_map(move |record| record.map(row).transpose());
+        rows.filter(move |row| row.is_err() || row.is_ok_and(|(key, _)| counts(key)))
     }
 
     #[cfg(test)]

@@ -108,7 +108,9 @@ impl Opening {
 /// Hands over the rows in the order of their keys: they stay where they were read, and only what points to them is
 /// sorted.
 fn hand_over(log: &Log, pieces: &[Piece], row: &mut dyn FnMut(&[u8], &[u8])) {
-    let mut rows: Vec<_> = pieces.iter().flat_map(|(number, piece)| log.rows_of(*number, piece)).collect();
+    // What is broken in them was found when the log was read.
+    let rows = pieces.iter().flat_map(|(number, piece)| log.rows_of(*number, piece));
+    let mut rows: Vec<_> = rows.filter_map(Result::ok).collect();
     rows.sort_by_key(|(key, _)| *key);
     rows.into_iter().for_each(|(key, value)| row(key, value));
 }

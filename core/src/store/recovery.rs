@@ -1,5 +1,6 @@
 //! Writing a store anew, and what becomes of the file that was there.
 
+use std::io;
 use std::path::Path;
 
 use super::base::{Base, Trouble};
@@ -50,9 +51,13 @@ pub(super) fn replace(
     what: String,
 ) -> Result<(Written, Damage), Trouble> {
     let written = write(path, plug, rows)?;
-    let aside = files::set_aside(path)?;
+    let aside = match files::set_aside(path) {
+        // Somebody removed it while it was open.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        aside => Some(aside?),
+    };
     files::settle(path)?;
-    Ok((written, Damage { what, aside: Some(aside) }))
+    Ok((written, Damage { what, aside }))
 }
 
 /// Writes a store with these rows into a new file beside this path.

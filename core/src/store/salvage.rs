@@ -94,7 +94,7 @@ fn replay(remains: &Remains) -> Salvage {
     // Each missing record can take one row away, or bring one back.
     let less = expected.saturating_sub(rows.len() as u64);
     let more = (rows.len() as u64).saturating_sub(expected);
-    let lost = Some((less, (missing + less).saturating_sub(more) / 2));
+    let lost = Some((less, missing.saturating_add(less).saturating_sub(more) / 2));
     Salvage { rows, lost, stale: missing > less, formats: remains.formats }
 }
 

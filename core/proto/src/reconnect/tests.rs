@@ -72,7 +72,7 @@ fn a_client_that_finds_nobody_is_never_later_than_a_quarter_of_the_outage_or_a_s
     for seed in 0..200 {
         let attempts = attempts(seed, Duration::from_secs(3_600));
         for pair in attempts.windows(2) {
-            let bound = (pair[0] / 4).max(Duration::from_millis(1_400)).min(Duration::from_secs(32));
+            let bound = (pair[0] / 4).max(Duration::from_millis(1_400)).min(Duration::from_secs(30));
             assert!(pair[1] - pair[0] <= bound, "{:?} at {:?}", pair[1] - pair[0], pair[0]);
         }
     }
@@ -196,18 +196,38 @@ fn connections_of_mqtt_3_that_end_right_after_their_connack_are_takeovers() {
         let mut error = Error::from(ErrorCode::ConnectionLost);
         reconnect.begin(begin, 1);
         reconnect.connected(begin);
-        let delay =
-            reconnect.lost(begin + Duration::from_millis(lasts), &options, &mut error, When::Idle, true);
+        let delay = reconnect.lost(
+            begin + Duration::from_millis(lasts),
+            &options,
+            &mut error,
+            When::Unprovoked,
+            true,
+        );
         (error.code, delay)
     };
-    assert_eq!(short_life(0, 999).0, ErrorCode::ConnectionLost);
-    assert_eq!(short_life(1, 999).0, ErrorCode::ConnectionLost);
-    assert_eq!(short_life(2, 1_000).0, ErrorCode::ConnectionLost, "this one lasted");
-    assert_eq!(short_life(3, 999).0, ErrorCode::ConnectionLost);
-    assert_eq!(short_life(4, 999).0, ErrorCode::ConnectionLost);
-    let (code, delay) = short_life(5, 999);
+    assert_eq!(short_life(0, 1_999).0, ErrorCode::ConnectionLost);
+    assert_eq!(short_life(1, 1_999).0, ErrorCode::ConnectionLost);
+    assert_eq!(short_life(2, 2_000).0, ErrorCode::ConnectionLost, "this one lasted");
+    assert_eq!(short_life(3, 1_999).0, ErrorCode::ConnectionLost);
+    assert_eq!(short_life(4, 1_999).0, ErrorCode::ConnectionLost);
+    let (code, delay) = short_life(5, 1_999);
     assert_eq!(code, ErrorCode::SessionTakenOver);
     assert!(delay >= Duration::from_secs(30), "{delay:?}");
+}
+
+#[test]
+fn a_server_that_is_away_between_short_connections_is_no_takeover() {
+    let options = Options::default();
+    let mut reconnect = Reconnect::new(7);
+    reconnect.start(Instant(0));
+    for n in 0..20 {
+        let now = Instant(n * 1_000_000_000);
+        reconnect.connected(now);
+        let mut error = Error::from(ErrorCode::ConnectionLost);
+        reconnect.lost(now, &options, &mut error, When::Unprovoked, true);
+        assert_eq!(error.code, ErrorCode::ConnectionLost, "number {n}");
+        failed(&mut reconnect, now, &options, ErrorCode::ConnectFailed);
+    }
 }
 
 #[test]

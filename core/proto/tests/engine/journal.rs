@@ -30,6 +30,18 @@ fn restarted(bench: &mut Bench) -> Recovery {
     recovery
 }
 
+/// The next process of one that died with a publish in flight.
+fn restarted_in_flight() -> Bench {
+    let mut bench = stored();
+    bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
+    bench.sent();
+    bench.persist_all();
+    bench.sent();
+    restarted(&mut bench);
+    bench.receive(&CONNACK_PRESENT);
+    bench
+}
+
 /// The delivery of the last message.
 fn delivery(bench: &Bench) -> Delivery {
     let found = bench.events.iter().rev().find_map(|event| match event {
@@ -107,26 +119,14 @@ fn what_was_accepted_and_never_sent_is_sent_by_the_next_process_as_new() {
 
 #[test]
 fn what_was_in_flight_is_sent_again_by_the_next_process_under_its_identifier() {
-    let mut bench = stored();
-    bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
-    bench.sent();
-    bench.persist_all();
-    bench.sent();
-    restarted(&mut bench);
-    bench.receive(&CONNACK_PRESENT);
+    let mut bench = restarted_in_flight();
     assert_eq!(bench.session(), Some(SessionState::Resumed));
     assert_eq!(bench.sent(), PUBLISH_1_DUP);
 }
 
 #[test]
 fn an_acknowledgement_that_comes_before_the_next_process_sends_again_counts() {
-    let mut bench = stored();
-    bench.command(Command::Publish(1, message(QoS::AtLeastOnce)));
-    bench.sent();
-    bench.persist_all();
-    bench.sent();
-    restarted(&mut bench);
-    bench.receive(&CONNACK_PRESENT);
+    let mut bench = restarted_in_flight();
     bench.receive(&[0x40, 2, 0, 1]);
     assert_eq!((bench.completions(1).len(), bench.sent()), (1, Vec::new()));
 }

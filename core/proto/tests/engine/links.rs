@@ -2,7 +2,7 @@
 
 use crate::bench::*;
 use remqtt_proto::{
-    Command, Error, ErrorCode, Event, Input, Mark, Options, Outcome, PropertyId, PropertyValue, QoS,
+    Command, Error, ErrorCode, Event, Input, Mark, Options, Outcome, PropertyId, PropertyValue, QoS, Secret,
     SessionState, State, Version,
 };
 use std::sync::Arc;
@@ -45,6 +45,24 @@ fn a_packet_size_given_as_a_connect_property_is_the_one_that_is_enforced() {
     let mut bench = connected_with(options);
     bench.receive(&[&[0x30, 40, 0, 1, b't', 0][..], &[b'p'; 36]].concat());
     assert_eq!((messages(&bench), bench.engine.state()), (1, State::Connected));
+}
+
+#[test]
+fn a_login_holds_for_its_attempt_and_changes_nothing_else() {
+    let (username, password) = (Some("u".into()), Some("p".into()));
+    let mut bench = Bench::new(Options { clean_start: true, username, password, ..options_5() });
+    bench.command(Command::Start);
+    for (login, sent, clean) in [(Some("a"), b'a', 2), (Some("b"), b'b', 0), (None, b'p', 0)] {
+        if let Some(name) = login {
+            bench.give(Input::Login(bench.attempt, (Some("u".into()), Some(Secret(name.into())))));
+        }
+        let connect = bench.link_up();
+        assert!(connect.ends_with(&[0, 1, b'u', 0, 1, sent]), "{connect:?}");
+        assert_eq!(connect[9] & 2, clean, "a clean start at the first connection only");
+        bench.receive(if clean == 2 { &CONNACK_NEW_5 } else { &CONNACK_PRESENT_5 });
+        bench.cut();
+        bench.command(Command::ReconnectNow);
+    }
 }
 
 #[test]

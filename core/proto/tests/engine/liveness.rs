@@ -312,6 +312,26 @@ fn a_server_that_is_slow_to_greet_is_reached_all_the_same() {
     assert_eq!(connects, 3, "a second, two, and then four of patience");
 }
 
+#[test]
+fn a_hiccup_at_the_beginning_of_a_link_does_not_make_a_stream_late_to_be_doubted() {
+    for hiccup in [100, 300, 470] {
+        let mut bench = connected_with(watching());
+        let arrive = |bench: &mut Bench, after: u32| {
+            bench.pass(after * MS);
+            if bench.sent() == PINGREQ {
+                bench.receive(&PINGRESP);
+            }
+            bench.receive(&MESSAGE);
+        };
+        (0..10).for_each(|_| arrive(&mut bench, 20));
+        arrive(&mut bench, hiccup);
+        (0..250).for_each(|_| arrive(&mut bench, 20));
+        assert_eq!(bench.probe, None);
+        bench.pass(500 * MS);
+        assert!(!losses(&bench).is_empty() || bench.probe.is_some(), "a hiccup of {hiccup} ms");
+    }
+}
+
 /// A proxy that delays what passes by 0 to 300 ms, in order.
 struct Delay {
     queue: VecDeque<(Instant, Vec<u8>)>,
@@ -381,16 +401,17 @@ fn through_jitter(seed: u64, time: Duration, every: Option<Duration>) -> (usize,
 
 #[test]
 fn half_an_hour_of_jitter_and_stalled_callbacks_is_no_false_alarm() {
-    for seed in 1..=4 {
-        let (losses, probes) = through_jitter(seed, Duration::from_secs(1_800), Some(20 * MS));
-        println!("busy, seed {seed}: {losses} losses, {probes} probes");
-        assert_eq!(losses, 0, "seed {seed}");
+    for seed in 1..=12 {
+        let every = [20, 100, 250][seed as usize % 3];
+        let (losses, probes) = through_jitter(seed, Duration::from_secs(1_800), Some(every * MS));
+        println!("every {every} ms, seed {seed}: {losses} losses, {probes} probes");
+        assert_eq!(losses, 0, "every {every} ms, seed {seed}");
     }
 }
 
 #[test]
 fn an_idle_link_with_jitter_is_no_false_alarm_either() {
-    for seed in 1..=4 {
+    for seed in 1..=8 {
         let (losses, probes) = through_jitter(seed, Duration::from_secs(1_800), None);
         println!("idle, seed {seed}: {losses} losses, {probes} probes");
         assert_eq!(losses, 0, "seed {seed}");

@@ -16,3 +16,4 @@ mod random;
 mod requests;
 mod server;
 mod steps;
+mod takeover;

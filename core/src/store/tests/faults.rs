@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -305,6 +306,30 @@ fn a_store_whose_directory_was_removed_is_written_anew() {
     store.commit(&batch(1)).unwrap();
     drop(store);
     assert_eq!(sound(&path).1, after(2));
+}
+
+#[test]
+fn a_row_that_is_damaged_while_the_store_is_open_is_told_and_not_left_behind_when_it_is_written_anew() {
+    let scratch = Scratch::new();
+    let (mut store, _) = sound(&scratch.store());
+    // More than redb keeps in memory.
+    let changes: Vec<Change> = (0..=99).map(|number| put([number], [number; 10_000])).collect();
+    store.commit(&changes).unwrap();
+    let file = fs::OpenOptions::new().read(true).write(true).open(scratch.store()).unwrap();
+    let bytes = fs::read(scratch.store()).unwrap();
+    let at = bytes.windows(1_000).position(|window| window == [7; 1_000]).unwrap();
+    file.write_all_at(&[8], at as u64 + 500).unwrap();
+    fs::remove_file(scratch.store()).unwrap();
+    let more = [put("more", "1")];
+    assert_eq!(store.commit(&more).unwrap_err().code, ErrorCode::StoreFailed);
+    let error = store.commit(&more).unwrap_err();
+    assert_eq!(error.code, ErrorCode::StoreDamaged);
+    assert!(error.detail.contains("1 lost"), "{error}");
+    store.commit(&more).unwrap();
+    drop(store);
+    let mut expected = rows_of(&[&changes[..], &more].concat());
+    expected.remove(&[7][..]);
+    assert_eq!(sound(&scratch.store()).1, expected);
 }
 
 #[test]

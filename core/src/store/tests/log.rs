@@ -51,7 +51,8 @@ impl Bench {
     fn reopened(&self) -> Rows {
         let log = self.read_anew();
         assert_eq!((log.weight(), log.size()), (self.log.weight(), self.log.size()));
-        let rows = self.disk.iter().flat_map(|(number, piece)| log.rows_of(*number, piece));
+        let rows =
+            self.disk.iter().flat_map(|(number, piece)| log.rows_of(*number, piece)).map(Result::unwrap);
         let mut found = Rows::new();
         for (key, value) in rows {
             assert!(found.insert(key.to_vec(), value.to_vec()).is_none(), "a row counts once");
