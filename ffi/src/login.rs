@@ -9,7 +9,8 @@ use crate::arguments::{by_mut, remqtt_bytes, remqtt_str};
 use crate::boundary::status;
 use crate::callbacks::{remqtt_drop_fn, Callback};
 use crate::client::remqtt_client;
-use crate::config::{change, remqtt_config};
+use crate::config::remqtt_config;
+use crate::handlers::register;
 use crate::status::{remqtt_status, REMQTT_OK};
 
 /// What a credentials function fills in. It lives until the function returns.
@@ -40,13 +41,8 @@ pub unsafe extern "C" fn remqtt_config_on_credentials(
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
-    let set = |config: &mut remqtt_config| {
-        let callback = || Arc::new(Callback::new(function, user, drop));
-        config.callbacks.credentials = function.is_some().then(callback);
-        Ok(())
-    };
     // SAFETY: the header's rule for `config`.
-    unsafe { change(config, set) }
+    unsafe { register(config, |callbacks| &mut callbacks.credentials, function, user, drop) }
 }
 
 /// Sets user name and password in a credentials function. Both are copied. A `ptr` of NULL means that there is none.
