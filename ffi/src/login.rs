@@ -56,9 +56,7 @@ pub unsafe extern "C" fn remqtt_login_set(
         // SAFETY: the header's rules for texts and bytes, and what the function got.
         unsafe {
             let login = by_mut(login, "login")?;
-            let (name, secret) = (user.read("user")?, password.read("password")?);
-            login.user = (!user.ptr.is_null()).then_some(name);
-            login.password = (!password.ptr.is_null()).then_some(secret);
+            (login.user, login.password) = (user.read_optional("user")?, password.read_optional("password")?);
         }
         Ok(())
     })
