@@ -59,13 +59,11 @@ pub unsafe extern "C" fn remqtt_client_publish_many(
                 tokens.write_bytes(0, count);
             }
             let client = client(c)?;
-            let mut at = publications;
-            for index in 0..count {
-                let publication = sized::read(at, "publication")?;
+            for (index, publication) in sized::each(publications, count, "publication").enumerate() {
+                let publication = publication?;
                 let token = if tokens.is_null() { tokens } else { tokens.add(index) };
                 publish_one(client, publication.topic, publication.payload, publication.options, token)?;
                 write(accepted, index + 1);
-                at = at.byte_add(at.cast::<usize>().read());
             }
             Ok(())
         }
