@@ -1671,6 +1671,22 @@ remqtt_status remqtt_client_reconnect_now(remqtt_client *c);
 remqtt_status remqtt_client_network_changed(remqtt_client *c);
 
 /**
+ * Uses the options of this config from the next connection on; the bounds of the backlog and "receive_buffer" hold at
+ * once. Functions and "dispatch" of the client stay what they are.
+ * REMQTT_E_INVALID_OPTION: what is wrong with the config; it names another store, or another client identifier than
+ * that whose session the store holds. REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_reconfigure(remqtt_client *c,
+                                        const remqtt_config *config);
+
+/**
+ * Another descriptor of the connection's socket, for options of the socket that only the application knows. It is
+ * yours to close; the server sees the end of the connection only when it is closed too. Neither read nor write it.
+ * Returns it, or a negative status: REMQTT_E_NOT_CONNECTED.
+ */
+int32_t remqtt_client_duplicate_socket(remqtt_client *c);
+
+/**
  * Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must
  * leave no thread behind, before exit() or under a leak checker; the next client makes new ones. Meanwhile no other
  * thread may make a client.
@@ -1788,21 +1804,6 @@ remqtt_status remqtt_client_drop_publishes(remqtt_client *c,
                                            remqtt_dropped_fn function,
                                            void *user,
                                            size_t *count);
-
-/**
- * Uses the options of this config from the next connection on (the bounds of the backlog and of what waits to be
- * received at once). Its functions do not matter. The store and the client identifier whose session it holds stay.
- * REMQTT_E_INVALID_OPTION: what is wrong with the config. REMQTT_E_CLOSED.
- */
-remqtt_status remqtt_client_reconfigure(remqtt_client *c,
-                                        const remqtt_config *config);
-
-/**
- * Another descriptor of the connection's socket, for options of the socket that only the application knows. It is
- * yours to close; the connection ends for the server only when it is closed too. Neither read nor write it.
- * Returns it, or a negative status: REMQTT_E_NOT_CONNECTED.
- */
-int32_t remqtt_client_duplicate_socket(remqtt_client *c);
 
 /**
  * Sets the function for the messages whose topic `filter` covers, subscribed or not: of a message that several such
