@@ -24,7 +24,8 @@ pub struct remqtt_publication {
     pub topic: remqtt_str,
     /// Its payload. Copied.
     pub payload: remqtt_bytes,
-    /// How: as for remqtt_client_publish; NULL: QoS 0, not retained.
+    /// How: as for remqtt_client_publish; NULL: QoS 0, not retained. Publications may share it: `done` and `drop` are
+    /// then called for each of them.
     pub options: *const remqtt_publish_options,
 }
 

@@ -22,7 +22,7 @@ pub const REMQTT_LOG_INFO: i32 = 3;
 pub const REMQTT_LOG_DEBUG: i32 = 4;
 
 /// Called for each line of the log, before the function for what the line tells. `text` lives until the function
-/// returns. No line holds a payload or a password, and none above REMQTT_LOG_DEBUG a topic.
+/// returns. No line holds a payload or a password, and only those of REMQTT_LOG_DEBUG tell topics.
 pub type remqtt_log_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, client: *mut remqtt_client, level: i32, text: remqtt_str)>;
 

@@ -22,7 +22,8 @@ pub struct remqtt_login {
 /// Called before each attempt to connect, for passwords that expire: gives user name and password of this attempt to
 /// `login`, by remqtt_login_set. Any other status than REMQTT_OK ends the attempt, and the next one asks again. Unlike
 /// other callbacks it runs on a thread of its own, beside the others of its client, and may take its time: the attempt
-/// waits for it, up to the option "connect_timeout".
+/// waits for it, up to the option "connect_timeout". What the attempt gave up may still be running when the next one
+/// asks, and when remqtt_client_close has returned: only the `drop` function says that no call follows.
 pub type remqtt_credentials_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
