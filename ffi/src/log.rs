@@ -74,16 +74,15 @@ pub(crate) fn note(client: &remqtt_client, callbacks: &Callbacks, event: &Event)
 
 fn level(event: &Event) -> i32 {
     match event {
-        Event::Connecting(..) | Event::Message(_) | Event::Completed(..) => match event {
-            Event::Completed(_, Outcome::Failed(..)) => REMQTT_LOG_WARNING,
-            _ => REMQTT_LOG_DEBUG,
-        },
+        Event::Completed(_, Outcome::Failed(..)) | Event::Quarantined(_) | Event::Gap(_) => {
+            REMQTT_LOG_WARNING
+        }
+        Event::Connecting(..) | Event::Message(_) | Event::Completed(..) => REMQTT_LOG_DEBUG,
         Event::Disconnected(gone) => match (&gone.error, gone.retry_in) {
             (None, _) => REMQTT_LOG_INFO,
             (Some(_), Some(_)) => REMQTT_LOG_WARNING,
             (Some(_), None) => REMQTT_LOG_ERROR,
         },
-        Event::Quarantined(_) | Event::Gap(_) => REMQTT_LOG_WARNING,
         Event::Store(Some(_)) => REMQTT_LOG_ERROR,
         Event::Connected(_) | Event::Recovered(_) | Event::Store(None) | Event::Closed => REMQTT_LOG_INFO,
     }
