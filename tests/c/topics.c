@@ -159,6 +159,8 @@ TEST(a_subscribe_that_fails_takes_no_function)
     wishes[0].user = wishes[1].user = &own;
     wishes[0].drop = wishes[1].drop = count_drop;
     CHECK_STATUS(remqtt_client_subscribe(client, wishes, 2, NULL, NULL, NULL, NULL, NULL), REMQTT_E_INVALID_FILTER);
+    wishes[1].qos = 3;
+    CHECK_STATUS(remqtt_client_subscribe(client, wishes, 2, NULL, NULL, NULL, NULL, NULL), REMQTT_E_INVALID_QOS);
     finish(client, &server);
     CHECK(atomic_load(&own.drops) == 0);
 }
@@ -248,9 +250,8 @@ TEST(operations_of_an_earlier_client_are_pending_and_tell_their_end)
     remqtt_publish_options options = REMQTT_PUBLISH_OPTIONS_INIT;
     remqtt_token tokens[3], found[8];
     size_t count = 0;
-    char store[] = "/tmp/remqtt-pending-XXXXXX", path[64];
-    CHECK(mkdtemp(store) != NULL);
-    snprintf(path, sizeof path, "%s/store", store);
+    char path[64];
+    snprintf(path, sizeof path, "%s/pending", test_folder());
     server_start(&server);
     remqtt_client *client = stored_client(server.port, path);
     options.qos = 1;
@@ -279,8 +280,6 @@ TEST(operations_of_an_earlier_client_are_pending_and_tell_their_end)
     CHECK_OK(remqtt_client_pending(client, NULL, 0, &count));
     CHECK(count == 0);
     finish(client, &server);
-    snprintf(path, sizeof path, "rm -rf %s", store);
-    CHECK(system(path) == 0);
 }
 
 static void note_dropped(void *user, remqtt_token token, const remqtt_publication *publication)
@@ -325,7 +324,7 @@ TEST(other_options_hold_from_the_next_connection_on)
     CHECK_OK(remqtt_client_wait_state(client, REMQTT_STATE_CONNECTED, MINUTE_MS));
     CHECK_OK(remqtt_config_set_credentials(config, remqtt_str_of("me"), remqtt_bytes_of("pw", 2)));
     CHECK_OK(remqtt_client_reconfigure(client, config));
-    CHECK_OK(remqtt_config_set(config, "store", "/tmp/another"));
+    CHECK_OK(remqtt_config_set(config, "store", "another"));
     CHECK_STATUS(remqtt_client_reconfigure(client, config), REMQTT_E_INVALID_OPTION);
     remqtt_config_free(config);
     peer_reset(socket);
