@@ -283,11 +283,13 @@ static void begin_operations(struct scene *scene)
     CHECK_OK(remqtt_client_publish(scene->client, remqtt_str_of("a"), remqtt_bytes_of("x", 1), &options, NULL));
 }
 
-/* Poll mode: runs callbacks until the event has happened; else waits for it. */
+/* Poll mode: runs callbacks until the event has happened; else waits for it. The credentials function has a thread of
+ * its own and dispatches there, too: then it is not our turn. */
 static void await(struct scene *scene, int poll, atomic_uint *count)
 {
     for (int turns = 0; poll && atomic_load(count) == 0 && turns < MINUTE_MS / 10; turns++) {
-        CHECK(remqtt_client_dispatch(scene->client, 10, 0) >= 0);
+        int32_t told = remqtt_client_dispatch(scene->client, 10, 0);
+        CHECK(told >= 0 || (told == REMQTT_E_TIMEOUT && is(scene, "credentials")));
     }
     CHECK_WAIT(count, 1);
 }
