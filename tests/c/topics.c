@@ -149,16 +149,18 @@ TEST(every_function_for_a_topic_gets_the_message_that_one_of_them_keeps_back)
 TEST(the_function_of_a_subscription_gets_its_messages_until_the_unsubscribe_is_complete)
 {
     struct server server = { .echo = 3 };
-    struct counter own = { 0 }, done = { 0 };
+    struct counter other = { 0 }, own = { 0 }, done = { 0 };
     remqtt_str filter = remqtt_str_of("e");
     server_start(&server);
     remqtt_client *client = client_of(config_for(server.port));
+    CHECK_OK(remqtt_client_on_topic(client, remqtt_str_of("other"), count_message, &other, count_drop));
     subscribe(client, "e", &own, &done);
     CHECK_WAIT(&own.calls, 3);
     CHECK(atomic_load(&own.drops) == 0);
     CHECK_OK(remqtt_client_unsubscribe(client, &filter, 1, NULL, count_done, &done, count_drop, NULL));
     CHECK_WAIT(&done.calls, 2);
     CHECK_WAIT(&own.drops, 1);
+    CHECK(atomic_load(&other.drops) == 0);
     subscribe(client, "e", NULL, &done);
     CHECK_WAIT(&server.acknowledged, 6);
     CHECK(atomic_load(&own.calls) == 3);
@@ -330,6 +332,7 @@ TEST(operations_of_an_earlier_client_are_pending_and_tell_their_end)
     CHECK_OK(remqtt_client_pending(client, NULL, 0, &count));
     CHECK(count == 0);
     finish(client, &server);
+    CHECK(atomic_load(&done[0].drops) == 1); /* the calls that failed took nothing */
 }
 
 static void note_dropped(void *user, remqtt_token token, const remqtt_publication *publication)
