@@ -40,6 +40,16 @@ impl remqtt_str {
         let text = std::str::from_utf8(bytes).map_err(|_| invalid(format!("{name} is not UTF-8")))?;
         Ok(ByteString::from(text))
     }
+
+    /// Copies the text, if there is one: a `ptr` of NULL is none, and not an empty one.
+    ///
+    /// # Safety
+    /// As for `read`.
+    pub(crate) unsafe fn read_optional(self, name: &str) -> Result<Option<ByteString>, Error> {
+        // SAFETY: the caller's promise is ours.
+        let read = unsafe { self.read(name) }?;
+        Ok((!self.ptr.is_null()).then_some(read))
+    }
 }
 
 impl remqtt_bytes {
@@ -55,6 +65,16 @@ impl remqtt_bytes {
     pub(crate) unsafe fn read(self, name: &str) -> Result<Bytes, Error> {
         // SAFETY: the caller's promise is ours.
         unsafe { slice(self.ptr, self.len, name) }.map(Bytes::copy_from_slice)
+    }
+
+    /// Copies the bytes, if there are any: a `ptr` of NULL is none, and not an empty one.
+    ///
+    /// # Safety
+    /// As for `read`.
+    pub(crate) unsafe fn read_optional(self, name: &str) -> Result<Option<Bytes>, Error> {
+        // SAFETY: the caller's promise is ours.
+        let read = unsafe { self.read(name) }?;
+        Ok((!self.ptr.is_null()).then_some(read))
     }
 }
 

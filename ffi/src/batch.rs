@@ -2,13 +2,12 @@
 
 use std::ffi::c_void;
 
-use remqtt_core::{Error, Publish, Ticket};
+use remqtt_core::{Publish, Ticket};
 
-use crate::arguments::{by_mut, by_ref, invalid, remqtt_bytes, remqtt_str, write};
+use crate::arguments::{by_mut, invalid, remqtt_bytes, remqtt_str, write};
 use crate::boundary::status;
 use crate::callbacks::{remqtt_done_fn, remqtt_drop_fn, Callback};
 use crate::client::{client, remqtt_client};
-use crate::config::remqtt_config;
 use crate::operations::{publish_one, remqtt_publish_options, remqtt_token};
 use crate::props;
 use crate::sized::{self, SizeFirst};
@@ -25,7 +24,8 @@ pub struct remqtt_publication {
     pub topic: remqtt_str,
     /// Its payload. Copied.
     pub payload: remqtt_bytes,
-    /// How: as for remqtt_client_publish; NULL: QoS 0, not retained.
+    /// How: as for remqtt_client_publish; NULL: QoS 0, not retained. Publications may share it: `done` and `drop` are
+    /// then called for each of them.
     pub options: *const remqtt_publish_options,
 }
 
@@ -59,13 +59,11 @@ pub unsafe extern "C" fn remqtt_client_publish_many(
                 tokens.write_bytes(0, count);
             }
             let client = client(c)?;
-            let mut at = publications;
-            for index in 0..count {
-                let publication = sized::read(at, "publication")?;
+            for (index, publication) in sized::each(publications, count, "publication").enumerate() {
+                let publication = publication?;
                 let token = if tokens.is_null() { tokens } else { tokens.add(index) };
                 publish_one(client, publication.topic, publication.payload, publication.options, token)?;
                 write(accepted, index + 1);
-                at = at.byte_add(at.cast::<usize>().read());
             }
             Ok(())
         }
@@ -182,35 +180,4 @@ fn show(function: remqtt_dropped_fn, user: *mut c_void, ticket: Ticket, publish:
     };
     // SAFETY: the header's rule for functions; everything that is shown lives until the return.
     unsafe { function(user, ticket, &publication) }
-}
-
-/// Uses the options of this config from the next connection on (the bounds of the backlog and of what waits to be
-/// received at once). Its functions do not matter. The store and the client identifier whose session it holds stay.
-/// REMQTT_E_INVALID_OPTION: what is wrong with the config. REMQTT_E_CLOSED.
-#[no_mangle]
-pub unsafe extern "C" fn remqtt_client_reconfigure(
-    c: *mut remqtt_client,
-    config: *const remqtt_config,
-) -> remqtt_status {
-    status(|| {
-        // SAFETY: the header's rules for clients and configs.
-        let (client, config) = unsafe { (client(c)?, by_ref(config, "config")?) };
-        client.core.reconfigure(config.options.clone())
-    })
-}
-
-/// Another descriptor of the connection's socket, for options of the socket that only the application knows. It is
-/// yours to close; the connection ends for the server only when it is closed too. Neither read nor write it.
-/// Returns it, or a negative status: REMQTT_E_NOT_CONNECTED.
-#[no_mangle]
-pub unsafe extern "C" fn remqtt_client_duplicate_socket(c: *mut remqtt_client) -> i32 {
-    crate::boundary::boundary(
-        |code| code as i32,
-        || {
-            // SAFETY: the header's rule for clients.
-            let socket = unsafe { client(c) }?.core.duplicate_socket();
-            let none = || Error::from(remqtt_core::ErrorCode::NotConnected);
-            Ok(std::os::fd::IntoRawFd::into_raw_fd(socket.ok_or_else(none)?))
-        },
-    )
 }

@@ -128,10 +128,11 @@ impl remqtt_client {
     pub(crate) fn end(&self) {
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
         drop(callbacks); // runs drop functions, so outside the lock
-                         // The only error: the process is another one, and the function its parent's.
+        self.routes.end();
+
+        // The only error: the process is another one, and the function its parent's.
         let _ = self.core.ask_credentials(None);
         *self.ended.lock() = true;
-        self.routes.end(); // after the word that none may come
         self.changed.notify_all();
     }
 

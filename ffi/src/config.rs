@@ -363,9 +363,8 @@ pub unsafe extern "C" fn remqtt_config_set_credentials(
 ) -> remqtt_status {
     let set = |config: &mut remqtt_config| {
         // SAFETY: the header's rule for texts and bytes.
-        let (name, secret) = unsafe { (user.read("user")?, password.read("password")?) };
-        config.options.username = (!user.ptr.is_null()).then_some(name);
-        config.options.password = (!password.ptr.is_null()).then_some(secret);
+        let given = unsafe { (user.read_optional("user")?, password.read_optional("password")?) };
+        (config.options.username, config.options.password) = given;
         Ok(())
     };
     // SAFETY: the header's rule for `config`.

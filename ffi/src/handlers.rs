@@ -29,16 +29,16 @@ pub(crate) struct Callbacks {
 ///
 /// # Safety
 /// `config` is NULL or alive and used by this thread only.
-unsafe fn register<F: Copy>(
+pub(crate) unsafe fn register<F: Copy>(
     config: *mut remqtt_config,
-    place: impl FnOnce(&mut Callbacks) -> &mut Option<Arc<Callback<F>>>,
-    given: bool,
-    function: F,
+    place: impl FnOnce(&mut Callbacks) -> &mut Option<Arc<Callback<Option<F>>>>,
+    function: Option<F>,
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
     let set = |config: &mut remqtt_config| {
-        *place(&mut config.callbacks) = given.then(|| Arc::new(Callback::new(function, user, drop)));
+        *place(&mut config.callbacks) =
+            function.is_some().then(|| Arc::new(Callback::new(function, user, drop)));
         Ok(())
     };
     // SAFETY: the caller's promise is ours.
@@ -55,9 +55,8 @@ pub unsafe extern "C" fn remqtt_config_on_state(
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
-    let given = function.is_some();
     // SAFETY: the header's rule for `config`.
-    unsafe { register(config, |callbacks| &mut callbacks.state, given, function, user, drop) }
+    unsafe { register(config, |callbacks| &mut callbacks.state, function, user, drop) }
 }
 
 /// Sets the function for messages. Without one they are acknowledged and forgotten. A later call replaces the
@@ -70,9 +69,8 @@ pub unsafe extern "C" fn remqtt_config_on_message(
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
-    let given = function.is_some();
     // SAFETY: the header's rule for `config`.
-    unsafe { register(config, |callbacks| &mut callbacks.message, given, function, user, drop) }
+    unsafe { register(config, |callbacks| &mut callbacks.message, function, user, drop) }
 }
 
 /// Sets the function for the end of outages. A later call replaces the function; `drop` (may be NULL) runs
@@ -85,9 +83,8 @@ pub unsafe extern "C" fn remqtt_config_on_recovered(
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
-    let given = function.is_some();
     // SAFETY: the header's rule for `config`.
-    unsafe { register(config, |callbacks| &mut callbacks.recovered, given, function, user, drop) }
+    unsafe { register(config, |callbacks| &mut callbacks.recovered, function, user, drop) }
 }
 
 /// Sets the function for troubles of the store. A later call replaces the function; `drop` (may be NULL) runs
@@ -100,9 +97,8 @@ pub unsafe extern "C" fn remqtt_config_on_store(
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
-    let given = function.is_some();
     // SAFETY: the header's rule for `config`.
-    unsafe { register(config, |callbacks| &mut callbacks.store, given, function, user, drop) }
+    unsafe { register(config, |callbacks| &mut callbacks.store, function, user, drop) }
 }
 
 /// Sets the function for quarantined messages. A later call replaces the function; `drop` (may be NULL) runs
@@ -115,9 +111,8 @@ pub unsafe extern "C" fn remqtt_config_on_quarantined(
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
-    let given = function.is_some();
     // SAFETY: the header's rule for `config`.
-    unsafe { register(config, |callbacks| &mut callbacks.quarantined, given, function, user, drop) }
+    unsafe { register(config, |callbacks| &mut callbacks.quarantined, function, user, drop) }
 }
 
 /// Sets the function for gaps. A later call replaces the function; `drop` (may be NULL) runs when it is
@@ -130,7 +125,6 @@ pub unsafe extern "C" fn remqtt_config_on_gap(
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
-    let given = function.is_some();
     // SAFETY: the header's rule for `config`.
-    unsafe { register(config, |callbacks| &mut callbacks.gap, given, function, user, drop) }
+    unsafe { register(config, |callbacks| &mut callbacks.gap, function, user, drop) }
 }

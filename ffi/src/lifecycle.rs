@@ -1,5 +1,6 @@
 //! From `remqtt_client_new` to `remqtt_client_close`.
 
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,6 +166,37 @@ pub unsafe extern "C" fn remqtt_client_reconnect_now(c: *mut remqtt_client) -> r
 pub unsafe extern "C" fn remqtt_client_network_changed(c: *mut remqtt_client) -> remqtt_status {
     // SAFETY: the header's rule for clients.
     status(|| unsafe { client(c) }?.core.network_changed())
+}
+
+/// Uses the options of this config from the next connection on; the bounds of the backlog and "receive_buffer" hold at
+/// once. Functions and "dispatch" of the client stay what they are.
+/// REMQTT_E_INVALID_OPTION: what is wrong with the config; it names another store, or another client identifier than
+/// that whose session the store holds. REMQTT_E_CLOSED.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_client_reconfigure(
+    c: *mut remqtt_client,
+    config: *const remqtt_config,
+) -> remqtt_status {
+    status(|| {
+        // SAFETY: the header's rules for clients and configs.
+        let (client, config) = unsafe { (client(c)?, by_ref(config, "config")?) };
+        client.core.reconfigure(config.options.clone())
+    })
+}
+
+/// Another descriptor of the connection's socket, for options of the socket that only the application knows. It is
+/// yours to close; the server sees the end of the connection only when it is closed too. Neither read nor write it.
+/// Returns it, or a negative status: REMQTT_E_NOT_CONNECTED.
+#[no_mangle]
+pub unsafe extern "C" fn remqtt_client_duplicate_socket(c: *mut remqtt_client) -> i32 {
+    boundary(
+        |code| code as i32,
+        || {
+            // SAFETY: the header's rule for clients.
+            let socket = unsafe { client(c) }?.core.duplicate_socket();
+            Ok(socket.ok_or_else(|| Error::from(ErrorCode::NotConnected))?.into_raw_fd())
+        },
+    )
 }
 
 /// Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must

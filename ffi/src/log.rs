@@ -22,7 +22,7 @@ pub const REMQTT_LOG_INFO: i32 = 3;
 pub const REMQTT_LOG_DEBUG: i32 = 4;
 
 /// Called for each line of the log, before the function for what the line tells. `text` lives until the function
-/// returns. No line holds a payload or a password, and none above REMQTT_LOG_DEBUG a topic.
+/// returns. No line holds a payload or a password, and only those of REMQTT_LOG_DEBUG tell topics.
 pub type remqtt_log_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, client: *mut remqtt_client, level: i32, text: remqtt_str)>;
 
@@ -74,16 +74,15 @@ pub(crate) fn note(client: &remqtt_client, callbacks: &Callbacks, event: &Event)
 
 fn level(event: &Event) -> i32 {
     match event {
-        Event::Connecting(..) | Event::Message(_) | Event::Completed(..) => match event {
-            Event::Completed(_, Outcome::Failed(..)) => REMQTT_LOG_WARNING,
-            _ => REMQTT_LOG_DEBUG,
-        },
+        Event::Completed(_, Outcome::Failed(..)) | Event::Quarantined(_) | Event::Gap(_) => {
+            REMQTT_LOG_WARNING
+        }
+        Event::Connecting(..) | Event::Message(_) | Event::Completed(..) => REMQTT_LOG_DEBUG,
         Event::Disconnected(gone) => match (&gone.error, gone.retry_in) {
             (None, _) => REMQTT_LOG_INFO,
             (Some(_), Some(_)) => REMQTT_LOG_WARNING,
             (Some(_), None) => REMQTT_LOG_ERROR,
         },
-        Event::Quarantined(_) | Event::Gap(_) => REMQTT_LOG_WARNING,
         Event::Store(Some(_)) => REMQTT_LOG_ERROR,
         Event::Connected(_) | Event::Recovered(_) | Event::Store(None) | Event::Closed => REMQTT_LOG_INFO,
     }

@@ -9,7 +9,8 @@ use crate::arguments::{by_mut, remqtt_bytes, remqtt_str};
 use crate::boundary::status;
 use crate::callbacks::{remqtt_drop_fn, Callback};
 use crate::client::remqtt_client;
-use crate::config::{change, remqtt_config};
+use crate::config::remqtt_config;
+use crate::handlers::register;
 use crate::status::{remqtt_status, REMQTT_OK};
 
 /// What a credentials function fills in. It lives until the function returns.
@@ -21,7 +22,8 @@ pub struct remqtt_login {
 /// Called before each attempt to connect, for passwords that expire: gives user name and password of this attempt to
 /// `login`, by remqtt_login_set. Any other status than REMQTT_OK ends the attempt, and the next one asks again. Unlike
 /// other callbacks it runs on a thread of its own, beside the others of its client, and may take its time: the attempt
-/// waits for it, up to the option "connect_timeout".
+/// waits for it, up to the option "connect_timeout". What the attempt gave up may still be running when the next one
+/// asks, and when remqtt_client_close has returned: only the `drop` function says that no call follows.
 pub type remqtt_credentials_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -40,13 +42,8 @@ pub unsafe extern "C" fn remqtt_config_on_credentials(
     user: *mut c_void,
     drop: remqtt_drop_fn,
 ) -> remqtt_status {
-    let set = |config: &mut remqtt_config| {
-        let callback = || Arc::new(Callback::new(function, user, drop));
-        config.callbacks.credentials = function.is_some().then(callback);
-        Ok(())
-    };
     // SAFETY: the header's rule for `config`.
-    unsafe { change(config, set) }
+    unsafe { register(config, |callbacks| &mut callbacks.credentials, function, user, drop) }
 }
 
 /// Sets user name and password in a credentials function. Both are copied. A `ptr` of NULL means that there is none.
@@ -60,9 +57,7 @@ pub unsafe extern "C" fn remqtt_login_set(
         // SAFETY: the header's rules for texts and bytes, and what the function got.
         unsafe {
             let login = by_mut(login, "login")?;
-            let (name, secret) = (user.read("user")?, password.read("password")?);
-            login.user = (!user.ptr.is_null()).then_some(name);
-            login.password = (!password.ptr.is_null()).then_some(secret);
+            (login.user, login.password) = (user.read_optional("user")?, password.read_optional("password")?);
         }
         Ok(())
     })

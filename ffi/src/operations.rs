@@ -145,10 +145,9 @@ unsafe fn read_subscriptions(
         return Err(invalid("no subscription"));
     }
     let (mut subscriptions, mut functions) = (Vec::new(), Vec::new());
-    let mut at = first;
-    for _ in 0..count {
-        // SAFETY: the caller promises `count` structs, each as large as its first field says.
-        let wish = unsafe { sized::read(at, "subscription") }?;
+    // SAFETY: the caller promises `count` structs, each as large as its first field says.
+    for wish in unsafe { sized::each(first, count, "subscription") } {
+        let wish = wish?;
         unused(&wish.reserved)?;
         // SAFETY: the header's rule for texts.
         let filter = unsafe { wish.filter.read("filter") }?;
@@ -162,8 +161,6 @@ unsafe fn read_subscriptions(
             retain_as_published: flag(wish.retain_as_published, "retain_as_published")?,
             retain_handling: wish.retain_handling,
         });
-        // SAFETY: the struct's size was read above; the next one begins there.
-        at = unsafe { at.byte_add(at.cast::<usize>().read()) };
     }
     Ok((subscriptions, functions))
 }

@@ -137,8 +137,8 @@ pub struct remqtt_failure {
     pub after_ns: i64,
     /// Why.
     pub cause: remqtt_status,
-    /// The server that was tried, in the order of remqtt_config_add_server, from 0; their number: one that another
-    /// server named.
+    /// The server that was tried, in the order of remqtt_config_add_server, from 0. One past the last of them: a server
+    /// that one of them referred to (option "follow_references").
     pub server: u32,
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct Routes(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
+    /// Nothing can follow: no function is taken in any more.
+    ended: bool,
     entries: Vec<Entry>,
     serial: u64,
     /// Entries that go when the server has answered this unsubscribe.
@@ -82,7 +84,7 @@ impl Table {
 }
 
 impl Routes {
-    /// Takes functions in if `call` succeeds; else their user pointers stay the caller's.
+    /// Takes functions in if the client has not ended and `call` succeeds; else their user pointers stay the caller's.
     pub(crate) fn put<T>(
         &self,
         routes: Vec<Route>,
@@ -90,7 +92,7 @@ impl Routes {
         call: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut table = self.0.lock();
-        let result = call();
+        let result = if table.ended { Err(ErrorCode::Closed.into()) } else { call() };
         let replaced: Vec<Entry> = match result {
             Ok(_) => routes.into_iter().filter_map(|route| table.put(route, origin)).collect(),
             Err(_) => {
@@ -144,9 +146,9 @@ impl Routes {
         table.entries.iter().filter(covers).map(|at| at.function.clone()).collect()
     }
 
-    /// Nothing can follow: every function goes.
+    /// Nothing can follow: every function goes, and none comes.
     pub(crate) fn end(&self) {
-        let table = std::mem::take(&mut *self.0.lock());
+        let table = std::mem::replace(&mut *self.0.lock(), Table { ended: true, ..Table::default() });
         drop(table); // as above
     }
 }
@@ -178,8 +180,7 @@ pub unsafe extern "C" fn remqtt_client_on_topic(
             client.routes.remove(&filter);
             return Ok(());
         }
-        let open = || if client.has_ended() { Err(ErrorCode::Closed.into()) } else { Ok(()) };
-        client.routes.put(vec![Route::new(filter, function, user, drop)], Origin::Topic, open)
+        client.routes.put(vec![Route::new(filter, function, user, drop)], Origin::Topic, || Ok(()))
     })
 }
 

@@ -56,6 +56,27 @@ pub(crate) unsafe fn read<T: SizeFirst>(ptr: *const T, name: &str) -> Result<T, 
     }
 }
 
+/// Copies the structs of an array of the caller one after the other: each is as large as its first field says, and the
+/// next one begins there.
+///
+/// # Safety
+/// As for `read`, for each of the `count` structs, as long as the iterator is used.
+pub(crate) unsafe fn each<T: SizeFirst>(
+    first: *const T,
+    count: usize,
+    name: &str,
+) -> impl Iterator<Item = Result<T, Error>> + use<'_, T> {
+    let mut at = first;
+    (0..count).map(move |_| {
+        // SAFETY: the caller's promise is ours; the size can be trusted after the struct was read.
+        unsafe {
+            let value = read(at, name)?;
+            at = at.byte_add(at.cast::<usize>().read());
+            Ok(value)
+        }
+    })
+}
+
 /// Fills a struct of the caller, whose size stays as it is; fields that only the caller knows become zero.
 ///
 /// # Safety

@@ -16,8 +16,7 @@ pub unsafe extern "C" fn remqtt_config_set_tls_ca(
 ) -> remqtt_status {
     let set = |config: &mut remqtt_config| {
         // SAFETY: the header's rule for bytes.
-        let read = unsafe { certificates.read("certificates") }?;
-        config.options.tls_ca = (!certificates.ptr.is_null()).then_some(read);
+        config.options.tls_ca = unsafe { certificates.read_optional("certificates") }?;
         Ok(())
     };
     // SAFETY: the header's rule for `config`.
@@ -33,8 +32,7 @@ pub unsafe extern "C" fn remqtt_config_set_tls_cert(
 ) -> remqtt_status {
     let set = |config: &mut remqtt_config| {
         // SAFETY: the header's rule for bytes.
-        let read = unsafe { certificate.read("certificate") }?;
-        config.options.tls_cert = (!certificate.ptr.is_null()).then_some(read);
+        config.options.tls_cert = unsafe { certificate.read_optional("certificate") }?;
         Ok(())
     };
     // SAFETY: the header's rule for `config`.
@@ -50,8 +48,7 @@ pub unsafe extern "C" fn remqtt_config_set_tls_key(
 ) -> remqtt_status {
     let set = |config: &mut remqtt_config| {
         // SAFETY: the header's rule for bytes.
-        let read = unsafe { key.read("key") }?;
-        config.options.tls_key = (!key.ptr.is_null()).then_some(Secret(read));
+        config.options.tls_key = unsafe { key.read_optional("key") }?.map(Secret);
         Ok(())
     };
     // SAFETY: the header's rule for `config`.

@@ -31,13 +31,16 @@
  *
  * Callbacks. Each registration is a function, a `user` pointer that it gets back, and a `drop` function, which is
  * called once with `user` after the last call; both must accept any thread. The callbacks of one client come one
- * at a time and in order, those of different clients may overlap. No lock of the library is held meanwhile: every
- * function can be called in every callback, freeing and stopping the client included; those that wait return
- * REMQTT_E_DEADLOCK there. A callback that takes long holds up nothing but the callbacks of its client: keep alive,
- * reconnecting and other clients go on. A callback must not leave by longjmp or by a C++ exception.
+ * at a time and in order (but see remqtt_credentials_fn), those of different clients may overlap. No lock of the
+ * library is held meanwhile: every function can be called in every callback, freeing and stopping the client
+ * included; those that wait return REMQTT_E_DEADLOCK there. A callback that takes long holds up nothing but the
+ * callbacks of its client: keep alive, reconnecting and other clients go on. A callback must not leave by longjmp
+ * or by a C++ exception.
  *
- * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush, _sync and _dispatch and remqtt_wind_down wait, all of
- * them for at most the milliseconds that they are given (close: plus a stated grace).
+ * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush, _sync and _dispatch and remqtt_wind_down wait,
+ * all of them for at most the milliseconds that they are given (close: plus a stated grace). Beside them
+ * remqtt_client_new may wait up to a second for a store that is in use, and remqtt_client_drop_publishes for the
+ * answer of the library's thread.
  *
  * Structs that begin with `size_t size` grow by fields at their end. Start from the _INIT macro, which sets the
  * size. A library that is older than your header accepts the struct while its new fields are zero.
@@ -452,8 +455,8 @@ typedef struct {
      */
     remqtt_status cause;
     /**
-     * The server that was tried, in the order of remqtt_config_add_server, from 0; their number: one that another
-     * server named.
+     * The server that was tried, in the order of remqtt_config_add_server, from 0. One past the last of them: a server
+     * that one of them referred to (option "follow_references").
      */
     uint32_t server;
 } remqtt_failure;
@@ -782,7 +785,8 @@ typedef struct {
      */
     remqtt_bytes payload;
     /**
-     * How: as for remqtt_client_publish; NULL: QoS 0, not retained.
+     * How: as for remqtt_client_publish; NULL: QoS 0, not retained. Publications may share it: `done` and `drop` are
+     * then called for each of them.
      */
     const remqtt_publish_options *options;
 } remqtt_publication;
@@ -897,7 +901,7 @@ typedef struct {
 
 /**
  * Called for each line of the log, before the function for what the line tells. `text` lives until the function
- * returns. No line holds a payload or a password, and none above REMQTT_LOG_DEBUG a topic.
+ * returns. No line holds a payload or a password, and only those of REMQTT_LOG_DEBUG tell topics.
  */
 typedef void (*remqtt_log_fn)(void *user, remqtt_client *client, int32_t level, remqtt_str text);
 
@@ -905,7 +909,8 @@ typedef void (*remqtt_log_fn)(void *user, remqtt_client *client, int32_t level, 
  * Called before each attempt to connect, for passwords that expire: gives user name and password of this attempt to
  * `login`, by remqtt_login_set. Any other status than REMQTT_OK ends the attempt, and the next one asks again. Unlike
  * other callbacks it runs on a thread of its own, beside the others of its client, and may take its time: the attempt
- * waits for it, up to the option "connect_timeout".
+ * waits for it, up to the option "connect_timeout". What the attempt gave up may still be running when the next one
+ * asks, and when remqtt_client_close has returned: only the `drop` function says that no call follows.
  */
 typedef remqtt_status (*remqtt_credentials_fn)(void *user, remqtt_client *client, remqtt_login *login);
 
@@ -1671,6 +1676,22 @@ remqtt_status remqtt_client_reconnect_now(remqtt_client *c);
 remqtt_status remqtt_client_network_changed(remqtt_client *c);
 
 /**
+ * Uses the options of this config from the next connection on; the bounds of the backlog and "receive_buffer" hold at
+ * once. Functions and "dispatch" of the client stay what they are.
+ * REMQTT_E_INVALID_OPTION: what is wrong with the config; it names another store, or another client identifier than
+ * that whose session the store holds. REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_reconfigure(remqtt_client *c,
+                                        const remqtt_config *config);
+
+/**
+ * Another descriptor of the connection's socket, for options of the socket that only the application knows. It is
+ * yours to close; the server sees the end of the connection only when it is closed too. Neither read nor write it.
+ * Returns it, or a negative status: REMQTT_E_NOT_CONNECTED.
+ */
+int32_t remqtt_client_duplicate_socket(remqtt_client *c);
+
+/**
  * Ends the library's threads if every client is closed, and waits up to `timeout_ms` for that. For programs that must
  * leave no thread behind, before exit() or under a leak checker; the next client makes new ones. Meanwhile no other
  * thread may make a client.
@@ -1788,21 +1809,6 @@ remqtt_status remqtt_client_drop_publishes(remqtt_client *c,
                                            remqtt_dropped_fn function,
                                            void *user,
                                            size_t *count);
-
-/**
- * Uses the options of this config from the next connection on (the bounds of the backlog and of what waits to be
- * received at once). Its functions do not matter. The store and the client identifier whose session it holds stay.
- * REMQTT_E_INVALID_OPTION: what is wrong with the config. REMQTT_E_CLOSED.
- */
-remqtt_status remqtt_client_reconfigure(remqtt_client *c,
-                                        const remqtt_config *config);
-
-/**
- * Another descriptor of the connection's socket, for options of the socket that only the application knows. It is
- * yours to close; the connection ends for the server only when it is closed too. Neither read nor write it.
- * Returns it, or a negative status: REMQTT_E_NOT_CONNECTED.
- */
-int32_t remqtt_client_duplicate_socket(remqtt_client *c);
 
 /**
  * Sets the function for the messages whose topic `filter` covers, subscribed or not: of a message that several such

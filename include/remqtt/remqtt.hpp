@@ -10,6 +10,7 @@
 #define REMQTT_HPP
 
 #include <future>
+#include <optional>
 
 #include "values.hpp"
 
@@ -314,7 +315,7 @@ public:
         return add(remqtt_config_on_quarantined, +call, std::move(handler));
     }
     /// `handler(ClientView)`, which returns a std::optional of user name and password: asked before each attempt, on a
-    /// thread beside the other callbacks. Nothing ends the attempt.
+    /// thread beside the other callbacks. std::nullopt ends the attempt.
     template <class F> Status on_credentials(F handler)
     {
         auto call = [](void *user, remqtt_client *client, remqtt_login *login) -> remqtt_status {

@@ -9,9 +9,7 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
-#include <future>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>

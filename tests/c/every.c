@@ -251,7 +251,7 @@ static remqtt_config *config_of(struct scene *scene, const char *store)
 /* A file that is no store: opening it is a trouble that is told. */
 static void damage(char *path, size_t capacity)
 {
-    snprintf(path, capacity, "/tmp/remqtt-every-%d", (int)getpid());
+    snprintf(path, capacity, "%s/store", test_folder());
     FILE *file = fopen(path, "w");
     CHECK(file != NULL);
     for (int i = 0; i < 4096; i++) {
@@ -283,11 +283,13 @@ static void begin_operations(struct scene *scene)
     CHECK_OK(remqtt_client_publish(scene->client, remqtt_str_of("a"), remqtt_bytes_of("x", 1), &options, NULL));
 }
 
-/* Poll mode: runs callbacks until the event has happened; else waits for it. */
+/* Poll mode: runs callbacks until the event has happened; else waits for it. The credentials function has a thread of
+ * its own and dispatches there, too: then it is not our turn. */
 static void await(struct scene *scene, int poll, atomic_uint *count)
 {
     for (int turns = 0; poll && atomic_load(count) == 0 && turns < MINUTE_MS / 10; turns++) {
-        CHECK(remqtt_client_dispatch(scene->client, 10, 0) >= 0);
+        int32_t told = remqtt_client_dispatch(scene->client, 10, 0);
+        CHECK(told >= 0 || (told == REMQTT_E_TIMEOUT && is(scene, "credentials")));
     }
     CHECK_WAIT(count, 1);
 }
@@ -328,11 +330,6 @@ static void play(const char *kind, int poll)
         await(&scene, poll, &scene.called);
     }
     finish(&scene);
-    if (store[0]) {
-        char command[256];
-        snprintf(command, sizeof command, "rm -rf %s*", store);
-        CHECK(system(command) == 0);
-    }
 }
 
 TEST(every_function_may_be_called_in_every_callback)

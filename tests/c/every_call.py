@@ -110,6 +110,8 @@ def main() -> None:
         else:
             text = f"(void){text}" if not text.startswith("every_") else text
         print(f"static void every_{name}(struct stage *stage)\n{{\n    (void)stage;\n    {text};\n}}")
+    # Where it may wait it closes, and after it every call would be one on a closed client.
+    names.sort(key=lambda name: name == "remqtt_client_close")
     print("static const struct every every_function[] = {")
     print("".join(f'    {{ "{name}", every_{name} }},\n' for name in names) + "};")
 

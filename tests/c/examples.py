@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/bench"))
@@ -38,6 +41,21 @@ def run(name: str, *arguments: object, given: str = "") -> str:
     return done.stdout
 
 
+@contextmanager
+def running(name: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
+    """The program with its input and output, until it is no longer needed or hangs."""
+    command = [str(PROGRAMS / name), *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdin and program.stdout
+        hang = threading.Timer(HANG, program.kill)
+        hang.start()
+        try:
+            yield program, program.stdin, program.stdout
+        finally:
+            hang.cancel()
+            program.kill()
+
+
 def expect(name: str, got: str, wanted: str) -> None:
     """Ends the run if an example says something else."""
     if got != wanted:
@@ -47,15 +65,10 @@ def expect(name: str, got: str, wanted: str) -> None:
 def outbox(port: int, folder: Path) -> None:
     """The first run finds no server, the second sends what it left."""
     store = folder / "store"
-    command = [str(PROGRAMS / "outbox"), "127.0.0.1", str(wire.free_port()), str(store), "box"]
-    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert first.stdin and first.stdout
-    first.stdin.write("one\ntwo\n")
-    first.stdin.close()
-    told = first.stdout.readline() + first.stdout.readline()
-    first.kill()
-    first.wait()
-    first.stdout.close()
+    with running("outbox", "127.0.0.1", wire.free_port(), store, "box") as (_, given, printed):
+        given.write("one\ntwo\n")
+        given.close()
+        told = printed.readline() + printed.readline()
     expect("outbox", told, "0 messages of an earlier run\nall lines are on disk\n")
     told = run("outbox", "127.0.0.1", port, store, "box", given="three\n")
     expect(
@@ -65,16 +78,13 @@ def outbox(port: int, folder: Path) -> None:
 
 def poll_loop(port: int, _: Path) -> None:
     """What it reads comes back through the server."""
-    command = [str(PROGRAMS / "poll_loop"), "127.0.0.1", str(port), "echo"]
-    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert program.stdin and program.stdout
-    program.stdin.write("hello\n")
-    program.stdin.flush()
-    expect("poll_loop", program.stdout.readline(), "hello\n")
-    program.stdin.close()
-    if program.wait(HANG) != 0:
-        raise SystemExit("FAILED poll_loop")
-    program.stdout.close()
+    with running("poll_loop", "127.0.0.1", port, "echo") as (program, given, printed):
+        given.write("hello\n")
+        given.flush()
+        expect("poll_loop", printed.readline(), "hello\n")
+        given.close()
+        if program.wait() != 0:
+            raise SystemExit("FAILED poll_loop")
 
 
 def libuv_loop(port: int, _: Path) -> None:
@@ -88,10 +98,18 @@ def futures(port: int, _: Path) -> None:
 
 
 def subscriber_and_publisher(port: int, _: Path) -> None:
-    """The publisher ends when all is acknowledged."""
-    told = run("publisher", "127.0.0.1", port, "pub", "n", 1, "--count", 50)
-    if '"published": 50, "failed": 0' not in told:
-        raise SystemExit(f"FAILED publisher: {told}")
+    """The publisher ends when all is acknowledged, the subscriber when all has come."""
+    wanted = ["--count", 50, "--quiet", "--stamps"]
+    with running("subscriber", "127.0.0.1", port, "sub", "n", 1, *wanted) as (program, _input, printed):
+        while not (line := printed.readline()).startswith("subscribed "):
+            if not line:
+                raise SystemExit("FAILED subscriber: it never subscribed")
+        told = run("publisher", "127.0.0.1", port, "pub", "n", 1, "--count", 50)
+        if '"published": 50, "failed": 0' not in told:
+            raise SystemExit(f"FAILED publisher: {told}")
+        told = printed.read()
+        if '"messages": 50,' not in told or program.wait() != 0:
+            raise SystemExit(f"FAILED subscriber: {told}")
 
 
 def tls_client(_: int, folder: Path) -> None:

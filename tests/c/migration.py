@@ -43,13 +43,23 @@ def missing(page: str, names: set[str]) -> list[str]:
     return sorted(names - had)
 
 
+def has(header: str, owner: str, name: str) -> bool:
+    """Whether the struct has such a field, or the function such a parameter."""
+    bare = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
+    body = re.search(rf"^typedef struct [^{{;]*\{{([^}}]*)^\}} {owner};|\b{owner}\(([^)]*)\);", bare, re.M)
+    return bool(body and re.search(rf"\b{name}\s*(?:[;,\[]|$)", body[1] or body[2]))
+
+
 def unknown(page: str) -> list[str]:
     """What the page calls remqtt's and is not."""
     header = (ROOT / "include/remqtt/remqtt.h").read_text()
     named = set(re.findall(r"\b(?:remqtt_(?!\.)\w+|REMQTT_\w+)\b", page)) - {"remqtt_"}
     options = set(re.findall(r"options? ((?:`\w+`(?:, )?)+)", page))
+    fields = set(re.findall(r"\b(remqtt_\w+)\.(\w+)", page))
+    fields |= {(owner, field) for field, owner in re.findall(r"`(\w+)` of (remqtt_\w+)", page)}
     keys = {key for group in options for key in re.findall(r"`(\w+)`", group)}
     gone = [name for name in named if not re.search(rf"\b{name}\b", header)]
+    gone += [f"{owner}.{field}" for owner, field in fields if not has(header, owner, field)]
     return sorted(gone + [key for key in keys if f" *   {key}: " not in header])
 
 

@@ -2,7 +2,6 @@
  * over TLS, a Unix socket. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,8 +78,7 @@ static uint16_t free_port(void)
 
 static void broker_start(void)
 {
-    strcpy(broker.folder, "/tmp/remqtt-roads-XXXXXX");
-    CHECK(mkdtemp(broker.folder) != NULL);
+    snprintf(broker.folder, sizeof broker.folder, "%s", test_folder());
     broker.tls = free_port();
     broker.wss = free_port();
     make_certificates();
@@ -98,19 +96,10 @@ static void broker_start(void)
     CHECK(broker.process > 0);
 }
 
-static int forget(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    (void)status;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 static void broker_stop(void)
 {
     kill(broker.process, SIGKILL);
     waitpid(broker.process, NULL, 0);
-    nftw(broker.folder, forget, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* ---- the exchange ---- */

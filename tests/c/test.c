@@ -1,13 +1,14 @@
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include "test.h"
 
+#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static struct test *tests, **end = &tests;
-static atomic_uint failures;
+static atomic_uint failures, refusals;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
@@ -27,12 +28,33 @@ void test_status(const char *file, int line, const char *what, remqtt_status got
 {
     char text[256] = "";
     if (got == wanted) {
+        atomic_fetch_add(&refusals, wanted < 0);
         return;
     }
     test_fail(file, line, what);
     remqtt_last_error(text, sizeof text);
     fprintf(stderr, "    wanted %s, got %s (last error: %s)\n", remqtt_status_name(wanted),
             remqtt_status_name(got), text);
+}
+
+static char folder[] = "/tmp/remqtt-test-XXXXXX"; /* short: a Unix socket must fit below it */
+static int has_folder;
+
+const char *test_folder(void)
+{
+    if (!has_folder) {
+        has_folder = mkdtemp(folder) != NULL;
+        CHECK(has_folder);
+    }
+    return folder;
+}
+
+static int forget(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    return remove(path);
 }
 
 void event_add(atomic_uint *count, unsigned n)
@@ -88,6 +110,10 @@ int main(int argc, char **argv)
         printf("FAILED the_library_winds_down\n");
         failed++;
     }
-    printf("%s: %u passed, %u failed\n", name ? name + 1 : argv[0], passed, failed);
+    if (has_folder) {
+        nftw(folder, forget, 8, FTW_DEPTH | FTW_PHYS);
+    }
+    printf("%s: %u passed, %u failed; %u calls that had to fail did\n", name ? name + 1 : argv[0], passed, failed,
+           atomic_load(&refusals));
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

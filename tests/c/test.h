@@ -35,6 +35,8 @@ void test_fail(const char *file, int line, const char *what);
 /* Notes a failure with the status that came instead. */
 #define CHECK_STATUS(CALL, WANTED) test_status(__FILE__, __LINE__, #CALL, CALL, WANTED)
 #define CHECK_OK(CALL) CHECK_STATUS(CALL, REMQTT_OK)
+/* The folder for what the tests of this program write. It goes when the program ends. */
+const char *test_folder(void);
 void test_status(const char *file, int line, const char *what, remqtt_status got, remqtt_status wanted);
 
 enum { MINUTE_MS = 60000 };
