@@ -34,6 +34,13 @@ const FLOOR: Duration = Duration::from_millis(10);
 /// Base of the backoff against a server that is busy.
 const OVERLOAD: Duration = Duration::from_secs(1);
 
+/// The distance of attempts while nobody is there: the shortest, how long a restart may take and the longest while it
+/// may be one, and the longest of all.
+const FIRST: Duration = Duration::from_millis(62);
+const RESTART: Duration = Duration::from_millis(25_300);
+const OF_A_RESTART: Duration = Duration::from_millis(1_060);
+const LONGEST: Duration = Duration::from_millis(29_500);
+
 /// After a change of the network the next attempt comes within this: at once, and not with every other machine.
 const WAKE: Duration = Duration::from_millis(20);
 /// News of the network that comes sooner after the last is the same news: a new link tells of itself several times.
@@ -345,11 +352,6 @@ fn pace(outage: Duration) -> Duration {
         false => (outage * 5 / 22).min(LONGEST),
     }
 }
-
-const FIRST: Duration = Duration::from_millis(62);
-const RESTART: Duration = Duration::from_millis(25_300);
-const OF_A_RESTART: Duration = Duration::from_millis(1_060);
-const LONGEST: Duration = Duration::from_millis(29_500);
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ The clients run in a namespace of their own; the black hole is in the middle one
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import subprocess
@@ -67,9 +68,9 @@ def _swallow(bench: Bench, hole: BlackHole, broker: Broker, number: int, rounds:
             cut = hole.cut(number)
             time.sleep(outage)
             healed = hole.heal(number)
-            case = "2-10 s" if outage <= 10 else "10-30 s"
+            cases = ("2-10 s" if outage <= 10 else "10-30 s", "2-30 s, all")
             lane.await_back(lane.subjects, {s.name: healed for s in lane.subjects}, outage + 15)
-            for subject in lane.subjects:
+            for subject, case in itertools.product(lane.subjects, cases):
                 lane.sample(case, subject, cut, healed)
             time.sleep(5.5)
         lane.account(45)
@@ -165,22 +166,26 @@ class Silence:
         return now()
 
     def _measure_idle(self, watched: list[Subject], ports: dict[str, int]) -> None:
-        """What an idle subscription costs on the wire, both ways, headers included."""
+        """What an idle subscription costs on the wire, both ways, headers included: with all that TCP
+        sends, and the PINGREQs and PINGRESPs alone."""
         time.sleep(1)
         before, began = {s.name: self._bytes(ports[s.name]) for s in watched}, time.monotonic()
         time.sleep(45)  # a ping more or less counts little
         for subject in watched:
-            rate = (self._bytes(ports[subject.name]) - before[subject.name]) / (time.monotonic() - began)
-            cell = self.bench.figures.cell("notice", self.kind, subject.name)
-            cell.counts["bytes/s"] = max(cell.counts.get("bytes/s", 0.0), rate)
+            after, seconds = self._bytes(ports[subject.name]), time.monotonic() - began
+            counts = self.bench.figures.cell("notice", self.kind, subject.name).counts
+            for what, old, new in zip(("bytes/s", "of pings"), before[subject.name], after, strict=True):
+                counts[what] = max(counts.get(what, 0.0), (new - old) / seconds)
 
-    def _bytes(self, port: int) -> float:
+    def _bytes(self, port: int) -> tuple[int, int]:
         command = ["ip", "netns", "exec", self.hole.client, "ss", "-Htin", "dst", f"{self.address}:{port}"]
         told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        kinds = {"bytes_sent": 1, "bytes_received": 1, "segs_out": HEADERS, "segs_in": HEADERS}
-        return sum(
-            kinds[kind] * int(value) for kind, value in re.findall(r"(\w+):(\d+)", told) if kind in kinds
+        count = {kind: int(value) for kind, value in re.findall(r"(\w+):(\d+)", told)}
+        ours = count.get("bytes_sent", 0) + count.get("bytes_received", 0)
+        every, full = (
+            sum(count.get(f"{kind}segs_{way}", 0) for way in ("in", "out")) for kind in ("", "data_")
         )
+        return ours + HEADERS * every, ours + HEADERS * full
 
 
 def link(bench: Bench) -> None:

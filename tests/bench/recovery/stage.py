@@ -107,10 +107,10 @@ class Lane:
         self.subjects.append(subject)
         return subject
 
-    def through_gates(self, peers: Iterable[Peer], *, jitter_ms: int = 0, stall: int = 0) -> None:
+    def through_gates(self, peers: Iterable[Peer], *, jitter_ms: int = 0, **words: str | int) -> None:
         for peer in peers:
             gate = Gate(self.broker.socket, jitter_ms=jitter_ms)
-            self.add(peer, gate.host, gate.port, gate=gate, stall=stall)
+            self.add(peer, gate.host, gate.port, gate=gate, namespace="", **words)
 
     def ready(self, seconds: float = 30) -> None:
         """Waits until each client has subscribed and got a message; who does not is left out, loudly."""

@@ -23,7 +23,8 @@ ROWS = {
     "refused": Row("refused for D: from the reopening of the port to the first message"),
     "silent": Row("accepted, then silent for 1 s: from the end of that second to the first message"),
     "swallowed": Row("swallowed for 2-30 s: from the heal to the first message (floor: keeps the old TCP)"),
-    "notice": Row("silence: from the cut to the client's first act (SYN or `down`)", "ms", ("bytes/s",)),
+    "notice": Row("silence: from the cut to the client's first act (SYN or `down`)", "ms",
+                  ("bytes/s", "of pings")),
     "alarm": Row("link late by 0-300 ms each way, application that stalls: times given up", "", ("seconds",)),
     "link": Row("link down for 1-4 s, then up: from `up` to the first message"),
     "trip": Row("session kept, 50 ms round trip: from SYN to the first message", "RTT", ("% resumed",)),
@@ -151,6 +152,7 @@ LIMITS = {
     ("silent", ""): ("p50", 1500.0),
     ("swallowed", "2-10 s"): ("max", 255.0),  # attempts every 250 ms for 10 s, then every 500 ms
     ("swallowed", "10-30 s"): ("max", 505.0),
+    ("swallowed", "2-30 s, all"): ("max", 505.0),
     ("notice", "busy, swallowed"): ("p95", 500.0),
     ("notice", "busy, broker stopped"): ("p95", 500.0),
     ("notice", "idle, swallowed"): ("max", 5000.0),
@@ -160,6 +162,7 @@ LIMITS = {
     ("trip", "plain, QoS 2"): ("p50", 2.1),
     ("trip", "TLS 1.3"): ("p50", 3.1),
     ("lost", "session lost"): ("p50", 2.1),
+    ("lost", "session lost, no slow start"): ("p50", 2.1),
     ("lost", "session kept"): ("max", 0.0),
     ("fleet", ""): ("p99", 3000.0),
     ("manners", ""): ("max", 2.0),
@@ -178,6 +181,7 @@ RATIOS = [
 # row, case ("": each), count, limit.
 COUNTS = [
     ("lost", "session lost", "SUBSCRIBE packets", 1.0),
+    ("lost", "session lost, no slow start", "SUBSCRIBE packets", 1.0),
     ("notice", "idle, swallowed", "bytes/s", 30.0),
     ("fleet", "", "CONNECTs", 1050.0),
     ("fleet", "", "peak/mean per 100 ms", 3.0),
