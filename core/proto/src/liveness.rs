@@ -31,6 +31,10 @@ const BUDGET_SHARE: u32 = 10;
 const EARLY: Duration = Duration::from_millis(1_250);
 /// The first round trips of a busy stream are measured so far apart.
 const MEASURE: Duration = Duration::from_secs(1);
+/// Sixteenths of the longest round trip that the next one leaves. On an idle link it has to hold for many of them; that of
+/// a stream says itself how it jitters, and what pauses now and then must not be noticed later and later.
+const KEPT: u32 = 15;
+const KEPT_OF_A_STREAM: u32 = 10;
 /// TCP has just sent again; before it does so the next time, what stands behind cannot arrive.
 const RETRANSMISSION: Duration = Duration::from_millis(400);
 /// After what is sent TCP is looked at this often until it is acknowledged: its own timeout is 200 ms at least.
@@ -205,7 +209,8 @@ impl Pulse {
     pub(crate) fn answered(&mut self, now: Instant) {
         let Some(ping) = self.ping.take() else { return };
         if !ping.repeated {
-            self.trips.measured(now.since(ping.at));
+            let kept = if self.rhythm.patience().is_some() { KEPT_OF_A_STREAM } else { KEPT };
+            self.trips.measured(now.since(ping.at), kept);
             self.measured = Some(now);
         }
         if ping.sign == Sign::Rhythm {
@@ -258,8 +263,9 @@ impl Pulse {
         });
         let watched = self.ping.is_none() && !reading_paused && !options.detect_within.is_zero();
         let idle = watched.then(|| (self.last_received + self.idle(options), Sign::Idle));
-        // A stream leaves no time to be idle; a PINGREQ tells how long an answer takes, or a few, if the first was slow.
-        let unsure = self.trips.are_few() && (self.measured.is_none() || self.trips.timeout() > ANSWER_FLOOR);
+        // A stream leaves no time to be idle; a PINGREQ tells how long an answer takes, or a few, if one was slow.
+        let unsure = self.trips.are_few() || self.trips.hold_a_pause();
+        let unsure = unsure && (self.measured.is_none() || self.trips.timeout() > ANSWER_FLOOR);
         let measure = watched && unsure && self.rhythm.patience().is_some();
         let measure =
             measure.then(|| (self.measured.map_or(self.last_received, |at| at + MEASURE), Sign::Idle));
@@ -365,6 +371,40 @@ mod tests {
         pulse.asked(due, sign);
         assert_eq!(pulse.suspect_at(&options), Some(now + 250 * MS));
         assert_eq!(pulse.lost_at(&options), Some(now + 350 * MS));
+    }
+
+    /// An even stream for so long; what is asked meanwhile is answered at once.
+    fn even(pulse: &mut Pulse, mut now: Instant, lasts: Duration) -> Instant {
+        let (options, over) = (Options::default(), now + lasts);
+        while now < over {
+            let ping = pulse.ping_due(&options, false).filter(|(due, _)| *due <= now + 20 * MS);
+            if let Some((due, sign)) = ping {
+                pulse.asked(due, sign);
+                pulse.received(due + MS);
+                pulse.answered(due + MS);
+            }
+            now = now + 20 * MS;
+            pulse.received(now);
+        }
+        now
+    }
+
+    #[test]
+    fn a_server_that_pauses_now_and_then_is_no_later_suspected_for_that() {
+        let options = Options::default();
+        let (mut pulse, mut now) = stream([20; 100]);
+        for number in 0..20 {
+            now = even(&mut pulse, now, 7_000 * MS);
+            let (due, sign) = pulse.ping_due(&options, false).unwrap();
+            pulse.asked(due, sign);
+            let suspect_at = pulse.suspect_at(&options).unwrap();
+            let notice = suspect_at.since(now);
+            assert!(notice <= 400 * MS, "{notice:?} at pause {number}");
+            pulse.suspected();
+            now = suspect_at + 50 * MS;
+            pulse.received(now);
+            pulse.answered(now);
+        }
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl RoundTrips {
         (self.smoothed, self.variation, self.longest) = (trip, trip / 2, trip);
     }
 
-    pub(crate) fn measured(&mut self, trip: Duration) {
+    /// Of what the longest is above the usual one, `kept` sixteenths are remembered.
+    pub(crate) fn measured(&mut self, trip: Duration, kept: u32) {
         self.count = self.count.saturating_add(1);
         if self.count == 1 || (self.count <= TRIPS_FEW && trip < self.smoothed / 2) {
             return self.guessed(trip);
@@ -39,8 +40,8 @@ impl RoundTrips {
         let error = self.smoothed.max(trip).saturating_sub(self.smoothed.min(trip));
         self.variation = self.variation * 3 / 4 + error / 4;
         self.smoothed = self.smoothed * 7 / 8 + trip / 8;
-        let forgotten = self.longest.saturating_sub(self.smoothed) / 16;
-        self.longest = trip.max(self.longest.saturating_sub(forgotten));
+        let remembered = self.longest.saturating_sub(self.smoothed) * kept / 16;
+        self.longest = trip.max(self.smoothed.min(self.longest) + remembered);
     }
 
     /// RFC 6298, and twice the longest that is remembered: variations of few samples are often too small.
@@ -50,6 +51,11 @@ impl RoundTrips {
 
     pub(crate) fn are_few(&self) -> bool {
         self.count < TRIPS_FEW
+    }
+
+    /// The longest is no usual one: the server or the way may have paused.
+    pub(crate) fn hold_a_pause(&self) -> bool {
+        self.longest > self.smoothed * 2
     }
 
     pub(crate) fn are_known(&self) -> bool {
@@ -110,24 +116,24 @@ mod tests {
     #[test]
     fn the_timeout_follows_the_round_trips() {
         let mut trips = RoundTrips::default();
-        (0..20).for_each(|_| trips.measured(100 * MS));
+        (0..20).for_each(|_| trips.measured(100 * MS, 15));
         assert_eq!(trips.timeout(), 200 * MS);
-        trips.measured(600 * MS);
+        trips.measured(600 * MS, 15);
         assert_eq!(trips.timeout(), 1_200 * MS);
-        (0..100).for_each(|_| trips.measured(100 * MS));
+        (0..100).for_each(|_| trips.measured(100 * MS, 15));
         assert!(trips.timeout() < 220 * MS, "{:?}", trips.timeout());
     }
 
     #[test]
     fn an_answer_that_was_held_up_at_the_beginning_counts_until_there_are_better_ones() {
         let mut trips = RoundTrips::default();
-        trips.measured(700 * MS);
+        trips.measured(700 * MS, 15);
         assert_eq!(trips.timeout(), 2_100 * MS);
-        trips.measured(2 * MS);
+        trips.measured(2 * MS, 15);
         assert_eq!(trips.timeout(), 6 * MS);
-        (0..4).for_each(|_| trips.measured(2 * MS));
-        trips.measured(700 * MS);
-        trips.measured(2 * MS);
+        (0..4).for_each(|_| trips.measured(2 * MS, 15));
+        trips.measured(700 * MS, 15);
+        trips.measured(2 * MS, 15);
         assert!(trips.timeout() > 1_000 * MS, "later ones are remembered: {:?}", trips.timeout());
     }
 }
