@@ -10,8 +10,9 @@ use std::time::{Duration, Instant as Moment};
 
 use remqtt_proto::wire::{check_properties, check_topic, PropertyOwner};
 use remqtt_proto::{
-    Acknowledge, ByteString, Command, Delivery, Engine, Error, ErrorCode, Level, Options, Outage, Properties,
-    Publish, QoS, Reason, Recovery, State, Stats, Subscription, Ticket, Token, Version, WhenFull,
+    Acknowledge, ByteString, Bytes, Command, Delivery, Engine, Error, ErrorCode, Exchange, Level, Options,
+    Outage, Properties, PropertyId, Publish, QoS, Reason, Recovery, State, Stats, Subscription, Ticket,
+    Token, Version, WhenFull,
 };
 
 use crate::dispatch::{Batch, Handler};
@@ -134,8 +135,7 @@ impl Client {
         Ok(())
     }
 
-    /// Asks the application for user name and password before each attempt, from the next one on; `None`: those of the
-    /// options are sent again.
+    /// Asks the application who it is before each attempt, from the next one on; `None`: the options say it again.
     pub fn ask_credentials(&self, credentials: Option<Arc<dyn Credentials>>) -> Result<(), Error> {
         self.shared.check_process()?;
         let before = std::mem::replace(&mut self.shared.queue.lock().credentials, credentials);
@@ -248,6 +248,38 @@ impl Client {
     /// Acknowledges a message with an MQTT 5 reason code.
     pub fn reject(&self, delivery: Delivery, reason_code: u8) -> Result<(), Error> {
         self.shared.send(Command::Reject(delivery, reason_code))
+    }
+
+    /// Answers the [`Event::Auth`](crate::Event::Auth) with this number, with data and further properties (reason
+    /// string, user properties). `None`: asks the server of the connection that is up to authenticate us anew, by the
+    /// method of the CONNECT. Events tell what comes of it; it may take as long as an attempt to connect. An answer that
+    /// comes too late, or twice, does nothing, nor does a second wish while an exchange is under way. `NotConnected`:
+    /// there is no connection.
+    pub fn authenticate(
+        &self,
+        exchange: Option<Exchange>,
+        data: Option<Bytes>,
+        properties: Properties,
+    ) -> Result<(), Error> {
+        let properties = Engine::check_auth(data, properties)?;
+        if exchange.is_none() {
+            self.shared.check_process()?;
+            let options = self.options();
+            let method = options.connect_properties.find(PropertyId::AuthenticationMethod);
+            if options.protocol_version == Version::V4 || method.is_none() {
+                return Err(invalid("the CONNECT has no authentication method [MQTT-4.12.0-7]"));
+            }
+            if self.state() != State::Connected {
+                return Err(ErrorCode::NotConnected.into());
+            }
+        }
+        self.shared.send(Command::Authenticate(exchange, properties))
+    }
+
+    /// Does not answer it: the attempt or the connection ends with `AuthenticationFailed`, and the client tries again by
+    /// its schedule.
+    pub fn refuse_authentication(&self, exchange: Exchange) -> Result<(), Error> {
+        self.shared.send(Command::RefuseAuthentication(exchange))
     }
 
     /// The state of the connection; lock-free.

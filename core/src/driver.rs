@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use remqtt_proto::{
-    Attempt, ByteString, Bytes, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Outcome,
-    Output, State,
+    Attempt, Command, Delivery, Engine, Error, ErrorCode, Event, Input, Instant, Login, Outcome, Output,
+    State,
 };
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
@@ -69,7 +69,7 @@ enum Link {
     Up(Attempt, Stream),
 }
 
-type Asking = Pin<Box<dyn Future<Output = Result<(Option<ByteString>, Option<Bytes>), Error>> + Send>>;
+type Asking = Pin<Box<dyn Future<Output = Result<Login, Error>> + Send>>;
 
 pub(crate) struct Driver {
     shared: Arc<Shared>,
@@ -82,7 +82,7 @@ pub(crate) struct Driver {
     /// A way that is opened beside the link.
     probe: Option<Way>,
     garage: Garage,
-    /// The question for the credentials of an attempt; its way waits for the answer before it goes on to the CONNECT.
+    /// The question who the client of an attempt is; its way waits for the answer before it goes on to the CONNECT.
     asking: Option<(Attempt, Asking)>,
     /// Taken from the queue, not yet handed to the engine.
     commands: VecDeque<Command>,

@@ -18,10 +18,10 @@ pub use dispatch::{Batch, Handler, Turn};
 pub use pool::{Pool, Worker};
 pub use remqtt_proto as proto;
 pub use remqtt_proto::{
-    ByteString, Bytes, Connected, Delivery, Disconnected, Error, ErrorCode, Event, Failure, Gap, Level, Mark,
-    Message, Next, Options, Outage, Outcome, Properties, PropertyId, PropertyValue, Publish, QoS,
-    Quarantined, Reason, Secret, SessionState, Signal, State, Stats, Subscription, Ticket, TlsVersion, Token,
-    Version, Who, Will,
+    Auth, ByteString, Bytes, Connected, Delivery, Disconnected, Error, ErrorCode, Event, Exchange, Failure,
+    Gap, Level, Login, Mark, Message, Next, Options, Outage, Outcome, Properties, PropertyId, PropertyValue,
+    Publish, QoS, Quarantined, Reason, Secret, SessionState, Signal, State, Stats, Subscription, Ticket,
+    TlsVersion, Token, Version, Who, Will,
 };
 pub use runtime::{after_fork_in_child, generation, now, wind_down};
 #[cfg(fuzzing)]

@@ -108,7 +108,8 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     43 bytes a second on an idle connection, both ways and with all headers. 500 is fast; 0 is
 ///     frugal: only keep alive and `ping_timeout` count.
 ///   connect_timeout: milliseconds, 1 to 3600000; default 5000
-///     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
+///     Time for one attempt from resolving to CONNACK, in milliseconds, or for the exchange that
+///     authenticates a connection anew. Default 5000.
 ///   reconnect_min_delay: milliseconds, 0 to 86400000; default 50
 ///     Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable
 ///     connection is lost is always made at once. Default 50: a server that restarts is missed by no

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use remqtt_core::{Batch, Client, Error, ErrorCode, Event, Handler, Outage, Outcome, SessionState, Ticket};
 
 use crate::arguments::{invalid, remqtt_bytes, remqtt_str};
+use crate::auth;
 use crate::boundary::{boundary, status};
 use crate::callbacks::*;
 use crate::client::{client, remqtt_client, this_thread};
@@ -74,6 +75,7 @@ fn run(client: &remqtt_client, batch: &mut Batch<'_>, most: usize) -> usize {
                 Event::Completed(ticket, outcome) => complete(client, ticket, outcome),
                 Event::Recovered(outage) => recovered(client, &callbacks, &outage),
                 Event::Quarantined(what) => incidents::quarantined(client, &callbacks, &what),
+                Event::Auth(auth) => auth::auth(client, &callbacks, &auth),
                 Event::Gap(gap) => incidents::gap(client, &callbacks, &gap),
                 Event::Store(trouble) => stored(client, &callbacks, trouble.as_ref()),
                 event => changed(client, &callbacks, &event),

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
+use crate::auth::remqtt_auth_fn;
 use crate::callbacks::{
     remqtt_drop_fn, remqtt_message_fn, remqtt_recovered_fn, remqtt_state_fn, remqtt_store_fn, Callback,
 };
@@ -23,6 +24,7 @@ pub(crate) struct Callbacks {
     pub(crate) gap: Option<Arc<Callback<remqtt_gap_fn>>>,
     pub(crate) log: Option<Log>,
     pub(crate) credentials: Option<Arc<Callback<remqtt_credentials_fn>>>,
+    pub(crate) auth: Option<Arc<Callback<remqtt_auth_fn>>>,
 }
 
 /// Puts a function in its place, or takes it away where none is given.

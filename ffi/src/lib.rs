@@ -10,6 +10,7 @@
 #![allow(non_camel_case_types)] // the names of the header, so that one search finds both sides
 
 pub mod arguments;
+mod auth;
 pub mod batch;
 pub mod boundary;
 pub mod callbacks;

@@ -77,7 +77,7 @@ fn level(event: &Event) -> i32 {
         Event::Completed(_, Outcome::Failed(..)) | Event::Quarantined(_) | Event::Gap(_) => {
             REMQTT_LOG_WARNING
         }
-        Event::Connecting(..) | Event::Message(_) | Event::Completed(..) => REMQTT_LOG_DEBUG,
+        Event::Connecting(..) | Event::Auth(_) | Event::Message(_) | Event::Completed(..) => REMQTT_LOG_DEBUG,
         Event::Disconnected(gone) => match (&gone.error, gone.retry_in) {
             (None, _) => REMQTT_LOG_INFO,
             (Some(_), Some(_)) => REMQTT_LOG_WARNING,
@@ -103,6 +103,8 @@ fn words(event: &Event) -> String {
             )
         }
         Event::Disconnected(gone) => parting(gone),
+        Event::Auth(auth) if auth.exchange.is_none() => "authenticated anew".into(),
+        Event::Auth(_) => "the server wants more to authenticate us".into(),
         Event::Message(message) => {
             let publish = &message.publish;
             let (topic, bytes, qos) = (&publish.topic, publish.payload.len(), publish.qos as u8);

@@ -13,7 +13,7 @@ use crate::boundary::{boundary, last_error};
 pub type remqtt_status = i32;
 
 /// Grows by one with each function, field or constant that is added to the header.
-pub const REMQTT_ABI_VERSION: u32 = 79;
+pub const REMQTT_ABI_VERSION: u32 = 80;
 
 /// The call did what it says.
 pub const REMQTT_OK: remqtt_status = 0;
@@ -70,6 +70,8 @@ pub const REMQTT_E_CERTIFICATE_REFUSED: remqtt_status = -25;
 pub const REMQTT_E_PROXY_REFUSED: remqtt_status = -26;
 /// The handshake of TLS, WebSocket or a proxy failed.
 pub const REMQTT_E_HANDSHAKE_FAILED: remqtt_status = -27;
+/// The application did not answer the server's AUTH, or could not.
+pub const REMQTT_E_AUTHENTICATION_FAILED: remqtt_status = -28;
 /// The host name does not resolve.
 pub const REMQTT_E_RESOLVE_FAILED: remqtt_status = -30;
 /// No connection could be made: refused port, no route.

@@ -60,7 +60,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 79
+#define REMQTT_ABI_VERSION 80
 
 /**
  * Kind of a property's value: no such property.
@@ -906,13 +906,54 @@ typedef struct {
 typedef void (*remqtt_log_fn)(void *user, remqtt_client *client, int32_t level, remqtt_str text);
 
 /**
- * Called before each attempt to connect, for passwords that expire: gives user name and password of this attempt to
- * `login`, by remqtt_login_set. Any other status than REMQTT_OK ends the attempt, and the next one asks again. Unlike
- * other callbacks it runs on a thread of its own, beside the others of its client, and may take its time: the attempt
- * waits for it, up to the option "connect_timeout". What the attempt gave up may still be running when the next one
- * asks, and when remqtt_client_close has returned: only the `drop` function says that no call follows.
+ * Called before each attempt to connect, for passwords that expire and for methods of authentication whose first
+ * message is another one each time: gives user name and password of this attempt to `login`, by remqtt_login_set,
+ * and first authentication data, by remqtt_login_set_auth_data. Any other status than REMQTT_OK ends the attempt,
+ * and the next one asks again. Unlike other callbacks it runs on a thread of its own, beside the others of its
+ * client, and may take its time: the attempt waits for it, up to the option "connect_timeout". What the attempt gave
+ * up may still be running when the next one asks, and when remqtt_client_close has returned: only the `drop`
+ * function says that no call follows.
  */
 typedef remqtt_status (*remqtt_credentials_fn)(void *user, remqtt_client *client, remqtt_login *login);
+
+/**
+ * An AUTH of the server: the next step of an exchange that authenticates, by the method of the CONNECT.
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * What remqtt_client_authenticate answers. 0: it wants no answer.
+     */
+    uint64_t exchange;
+    /**
+     * 0x18: the exchange goes on. 0: the connection is authenticated anew.
+     */
+    uint8_t reason;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[7];
+    /**
+     * The authentication data; its `ptr` is NULL where there is none. The library shows it in no log.
+     */
+    remqtt_bytes data;
+    /**
+     * All properties: method, data, reason string, user properties; never NULL.
+     */
+    const remqtt_props *props;
+} remqtt_auth;
+
+/**
+ * Called when the server sends an AUTH. `auth` and everything it points to live until the function returns. Returns
+ * REMQTT_OK: it is answered by remqtt_client_authenticate, here or later, within the time of the option
+ * "connect_timeout", which counts from the beginning of the attempt or of the re-authentication. Any other status:
+ * it is not, and the attempt or the connection ends with REMQTT_E_AUTHENTICATION_FAILED; the next attempt follows
+ * the schedule.
+ */
+typedef remqtt_status (*remqtt_auth_fn)(void *user, remqtt_client *client, const remqtt_auth *auth);
 
 /**
  * The call did what it says.
@@ -1049,6 +1090,11 @@ typedef remqtt_status (*remqtt_credentials_fn)(void *user, remqtt_client *client
  * The handshake of TLS, WebSocket or a proxy failed.
  */
 #define REMQTT_E_HANDSHAKE_FAILED -27
+
+/**
+ * The application did not answer the server's AUTH, or could not.
+ */
+#define REMQTT_E_AUTHENTICATION_FAILED -28
 
 /**
  * The host name does not resolve.
@@ -1282,7 +1328,8 @@ void remqtt_config_free(remqtt_config *config);
  *     43 bytes a second on an idle connection, both ways and with all headers. 500 is fast; 0 is
  *     frugal: only keep alive and `ping_timeout` count.
  *   connect_timeout: milliseconds, 1 to 3600000; default 5000
- *     Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
+ *     Time for one attempt from resolving to CONNACK, in milliseconds, or for the exchange that
+ *     authenticates a connection anew. Default 5000.
  *   reconnect_min_delay: milliseconds, 0 to 86400000; default 50
  *     Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable
  *     connection is lost is always made at once. Default 50: a server that restarts is missed by no
@@ -1908,6 +1955,41 @@ remqtt_status remqtt_config_on_credentials(remqtt_config *config,
 remqtt_status remqtt_login_set(remqtt_login *login,
                                remqtt_str user,
                                remqtt_bytes password);
+
+/**
+ * Sets the authentication data (0x16) of this attempt's CONNECT in a credentials function, for the method (0x15)
+ * that stands in its properties, remqtt_config_set_connect_props. Copied. A `ptr` of NULL: what stands there, too.
+ */
+remqtt_status remqtt_login_set_auth_data(remqtt_login *login,
+                                         remqtt_bytes data);
+
+/**
+ * Sets the function for AUTH packets. The method, and first data that are the same for all attempts, are properties
+ * of the CONNECT (remqtt_config_set_connect_props, 0x15 and 0x16); other first data for each attempt come from a
+ * remqtt_credentials_fn. Without a function a server that sends AUTH is refused, with
+ * REMQTT_E_AUTHENTICATION_FAILED. A later call replaces the function; `drop` (may be NULL) runs when it is replaced
+ * or when the config and every client made from it are gone. NULL for `function` removes it, and `user` is not
+ * taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_auth(remqtt_config *config,
+                                    remqtt_auth_fn function,
+                                    void *user,
+                                    remqtt_drop_fn drop);
+
+/**
+ * Answers an AUTH of the server, `exchange` of its remqtt_auth; an answer that comes too late, or twice, does
+ * nothing. 0: asks the server of the connection that is up to authenticate us anew, by the method of the CONNECT,
+ * for credentials that expire; nothing happens while an exchange is under way. A function of remqtt_config_on_auth
+ * hears what comes of it: further steps, then `reason` 0; a server that refuses ends the connection. `data`: the
+ * authentication data; a `ptr` of NULL means that there is none. `props` (reason string 0x1F, user properties 0x26)
+ * may be NULL. All is copied. Returns at once.
+ * REMQTT_E_INVALID_ARGUMENT: the properties are others, or `exchange` is 0 and the CONNECT has no method.
+ * REMQTT_E_NOT_CONNECTED: `exchange` is 0, and there is no connection. REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_authenticate(remqtt_client *c,
+                                         uint64_t exchange,
+                                         remqtt_bytes data,
+                                         const remqtt_props *props);
 
 /**
  * The topic; empty for NULL. Lives as long as the message.

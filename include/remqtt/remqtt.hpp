@@ -10,7 +10,6 @@
 #define REMQTT_HPP
 
 #include <future>
-#include <optional>
 
 #include "values.hpp"
 
@@ -53,6 +52,12 @@ public:
     Status reconnect_now() const { return detail::status(remqtt_client_reconnect_now(raw_)); }
     Status network_changed() const { return detail::status(remqtt_client_network_changed(raw_)); }
     int32_t state() const { return remqtt_client_state(raw_); }
+    /// Answers an AUTH; 0: asks the server to authenticate the connection anew. See remqtt_client_authenticate.
+    Status authenticate(uint64_t exchange, std::string_view data, PropertiesView properties = PropertiesView()) const
+    {
+        return detail::status(
+            remqtt_client_authenticate(raw_, exchange, detail::bytes(data), properties.raw()));
+    }
 
     Result<remqtt_token> publish(std::string_view topic, std::string_view payload, const PublishOptions &how = {},
                                  Done done = nullptr) const
@@ -314,15 +319,36 @@ public:
         };
         return add(remqtt_config_on_quarantined, +call, std::move(handler));
     }
-    /// `handler(ClientView)`, which returns a std::optional of user name and password: asked before each attempt, on a
-    /// thread beside the other callbacks. std::nullopt ends the attempt.
+    Status connect_properties(PropertiesView properties)
+    {
+        return detail::status(remqtt_config_set_connect_props(raw_.get(), properties.raw()));
+    }
+    /// `handler(ClientView, AuthView)`, which returns true if the AUTH is answered, there or later, by
+    /// ClientView::authenticate. See remqtt_auth_fn.
+    template <class F> Status on_auth(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, const remqtt_auth *auth) -> remqtt_status {
+            return detail::guarded(REMQTT_E_AUTHENTICATION_FAILED, [&]() -> remqtt_status {
+                bool answered = (*static_cast<F *>(user))(ClientView(client), AuthView(auth));
+                return answered ? REMQTT_OK : REMQTT_E_AUTHENTICATION_FAILED;
+            });
+        };
+        return add(remqtt_config_on_auth, +call, std::move(handler));
+    }
+    /// `handler(ClientView)`, which returns a std::optional of a Login, or of a pair of user name and password: asked
+    /// before each attempt, on a thread beside the other callbacks. std::nullopt ends the attempt.
     template <class F> Status on_credentials(F handler)
     {
         auto call = [](void *user, remqtt_client *client, remqtt_login *login) -> remqtt_status {
             return detail::guarded(REMQTT_E_BAD_CREDENTIALS, [&]() -> remqtt_status {
-                std::optional<std::pair<std::string, std::string>> said = (*static_cast<F *>(user))(ClientView(client));
-                return said ? remqtt_login_set(login, detail::str(said->first), detail::bytes(said->second))
-                            : REMQTT_E_BAD_CREDENTIALS;
+                std::optional<Login> said = (*static_cast<F *>(user))(ClientView(client));
+                if (!said) {
+                    return REMQTT_E_BAD_CREDENTIALS;
+                }
+                if (said->auth_data) {
+                    remqtt_login_set_auth_data(login, detail::bytes(*said->auth_data));
+                }
+                return remqtt_login_set(login, detail::str(said->user), detail::bytes(said->password));
             });
         };
         return add(remqtt_config_on_credentials, +call, std::move(handler));

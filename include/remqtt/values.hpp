@@ -10,6 +10,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -234,6 +235,32 @@ inline bool topic_matches(std::string_view filter, std::string_view topic)
 {
     return remqtt_topic_matches(detail::str(filter), detail::str(topic)) == 1;
 }
+
+/// Who a client is, for one attempt to connect.
+struct Login {
+    Login(std::string user_name, std::string secret) : user(std::move(user_name)), password(std::move(secret)) {}
+    Login(std::pair<std::string, std::string> both) : Login(std::move(both.first), std::move(both.second)) {}
+
+    std::string user, password;
+    /// The first data of the authentication method, which is a property of the CONNECT.
+    std::optional<std::string> auth_data;
+};
+
+/// An AUTH of the server, for the time of its callback.
+class AuthView {
+public:
+    explicit AuthView(const remqtt_auth *raw) : raw_(raw) {}
+
+    /// What ClientView::authenticate answers; 0: it wants no answer.
+    uint64_t exchange() const { return raw_->exchange; }
+    /// 0x18: the exchange goes on. 0: the connection is authenticated anew.
+    uint8_t reason() const { return raw_->reason; }
+    std::string_view data() const { return detail::view(raw_->data); }
+    PropertiesView properties() const { return PropertiesView(raw_->props); }
+
+private:
+    const remqtt_auth *raw_;
+};
 
 /// How to publish.
 struct PublishOptions {

@@ -27,6 +27,15 @@ class DisconnectFlags(NamedTuple):
     is_disconnect_packet_from_server: bool
 
 
+class Login(NamedTuple):
+    """Who a client is, for on_credentials. A tuple of user name and password will do, too."""
+
+    username: str | None = None
+    password: str | bytes | None = None
+    #: The first data of the authentication method that stands in the properties of connect(), MQTT 5.
+    authentication_data: str | bytes | None = None
+
+
 # The aliases have paho's names. Every callback gets the client and the user data first.
 CallbackOnConnect_v1_mqtt3 = Callable[["Client", Any, "dict[str, Any]", MQTTErrorCode], None]
 CallbackOnConnect_v1_mqtt5 = Callable[
@@ -62,6 +71,8 @@ CallbackOnUnsubscribe_v1_mqtt5 = Callable[
 CallbackOnUnsubscribe_v1 = Union[CallbackOnUnsubscribe_v1_mqtt3, CallbackOnUnsubscribe_v1_mqtt5]
 CallbackOnUnsubscribe_v2 = Callable[["Client", Any, int, "list[ReasonCode]", Optional[Properties]], None]
 CallbackOnUnsubscribe = Union[CallbackOnUnsubscribe_v1, CallbackOnUnsubscribe_v2]
+CallbackOnAuth = Callable[["Client", Any, ReasonCode, Properties], None]
+CallbackOnCredentials = Callable[["Client", Any], Union[Login, "tuple[str | None, str | bytes | None]"]]
 CallbackOnStore = Callable[["Client", Any, "str | None"], None]
 CallbackOnRecovered = Callable[["Client", Any, "Outage"], None]
 CallbackOnQuarantined = Callable[["Client", Any, "Quarantined"], None]
@@ -121,6 +132,8 @@ class Callbacks:
     _on_gap: Any = None
     _on_store: Any = None
     _on_event: Any = None
+    _on_auth: Any = None
+    _on_credentials: Any = None
 
     on_log = _attribute(
         "on_log", "on_log(client, userdata, level, buf): a line of the log.", changed="_log_changed"
@@ -199,6 +212,22 @@ class Callbacks:
         "a bug report should hold. Not in paho-mqtt.",
         changed="_event_texts",
     )
+    on_auth = _attribute(
+        "on_auth",
+        "on_auth(client, userdata, reason_code, properties): the server's AUTH, MQTT 5. \"Continue "
+        'authentication": auth() answers it, here or later. "Success": reauthenticate() has succeeded. An '
+        "exception, or no on_auth, ends the attempt or the connection; the client tries again. Not in "
+        "paho-mqtt.",
+    )
+    on_credentials = _attribute(
+        "on_credentials",
+        "on_credentials(client, userdata): asked before each attempt to connect; returns user name and "
+        "password, or a Login, in place of username_pw_set(). An exception ends the attempt: connect() "
+        "raises it, and later attempts follow the schedule. Unlike other callbacks it runs on a thread of "
+        "its own, beside the others, because connect() waits for it; it may take up to connect_timeout. "
+        "Not in paho-mqtt.",
+        changed="_credentials_changed",
+    )
 
     log_callback = _decorator("on_log")
     pre_connect_callback = _decorator("on_pre_connect")
@@ -216,12 +245,14 @@ class Callbacks:
 
 
 __all__ = [
+    "CallbackOnAuth",
     "CallbackOnConnect",
     "CallbackOnConnectFail",
     "CallbackOnConnect_v1",
     "CallbackOnConnect_v1_mqtt3",
     "CallbackOnConnect_v1_mqtt5",
     "CallbackOnConnect_v2",
+    "CallbackOnCredentials",
     "CallbackOnDisconnect",
     "CallbackOnDisconnect_v1",
     "CallbackOnDisconnect_v1_mqtt3",
@@ -251,4 +282,5 @@ __all__ = [
     "CallbackOnUnsubscribe_v2",
     "ConnectFlags",
     "DisconnectFlags",
+    "Login",
 ]

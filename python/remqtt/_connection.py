@@ -357,7 +357,7 @@ class Connection(External):
         self._core_refusal = None
         self._apply()
         self._pending_start = self._ending = False
-        self._loss, self._first_error = MQTTErrorCode.MQTT_ERR_SUCCESS, None
+        self._loss, self._first_error, self._road_error = MQTTErrorCode.MQTT_ERR_SUCCESS, None, None
         self._log_connect()
         self._core.start()
 
@@ -377,7 +377,7 @@ class Connection(External):
         if error is None:
             return socket.timeout("timed out")
         _, name, _, _, text = error
-        if name in (
+        if self._road_error is not None or name in (
             "CertificateRefused",
             "HandshakeFailed",
             "ProxyRefused",
@@ -479,12 +479,13 @@ class Connection(External):
             return
         will, username = self._will, self._username is not None
         flags = (will is not None and will[3], 0 if will is None else will[2], will is not None)
+        given = self._connect_properties
         self._log(
             LogLevel.MQTT_LOG_DEBUG,
             "Sending CONNECT (u%d, p%d, wr%d, wq%d, wf%d, c%d, k%d) client_id=%s%s",
             *(username, username and self._password is not None, *flags),
             *(self._clean(), self._keepalive, self._client_id),
-            f" properties={self._connect_properties}" if self._mqtt5 else "",
+            f" properties={given and given._shown()}" if self._mqtt5 else "",
         )
 
     _will: tuple[Any, ...] | None = None

@@ -121,6 +121,8 @@ class Events(Callbacks):
     _begins = _heard = False
     #: on_connect was told of the present connection.
     _greeted = False
+    #: What auth() answers.
+    _exchange: int | None = None
     #: What ended the last connection.
     _loss = MQTTErrorCode.MQTT_ERR_SUCCESS
     #: What a subscribe or unsubscribe asked for, by its ticket.
@@ -201,14 +203,19 @@ class Events(Callbacks):
             callbacks = matched[topic] = [] if matcher is None else list(matcher.iter_match(topic))
         return callbacks
 
-    def _call(self, name: str, *arguments: Any) -> None:
-        """Calls a callback, if there is one. Its exception is reported, and the client lives on."""
+    def _call(self, name: str, *arguments: Any) -> bool:
+        """Calls a callback, if there is one. Its exception is reported, and the client lives on.
+
+        False where there is none, or it failed.
+        """
         callback = getattr(self, name)
         if callback is not None:
             try:
                 callback(self, self._userdata, *arguments)
+                return True
             except Exception as error:
                 self._report(name, error)
+        return False
 
     def _report(self, name: str, error: BaseException) -> None:
         self._log(LogLevel.MQTT_LOG_ERR, "Caught exception in %s: %s", name, error)
@@ -248,7 +255,7 @@ class Events(Callbacks):
             self._log(
                 LogLevel.MQTT_LOG_DEBUG,
                 "Received CONNACK (%s, %s) properties=%s",
-                *(int(session_present), reason, properties),
+                *(int(session_present), reason, properties._shown()),
             )
         else:
             reason = convert_connack_rc_to_reason_code(code)
@@ -260,6 +267,16 @@ class Events(Callbacks):
             self._call("on_connect", flags, reason, properties)
         else:
             self._call("on_connect", flags, code)
+
+    def _auth_event(self, event: tuple[Any, ...]) -> None:
+        _, exchange, code, pairs = event
+        self._exchange = exchange
+        reason, properties = known(PacketTypes.AUTH, code), of(PacketTypes.AUTH, pairs)
+        self._log(LogLevel.MQTT_LOG_DEBUG, "Received AUTH (%s) properties=%s", reason, properties._shown())
+        if self.on_auth is None:
+            self._log(LogLevel.MQTT_LOG_ERR, "The server sent an AUTH, and there is no on_auth")
+        if not self._call("on_auth", reason, properties) and exchange is not None:
+            self._core.refuse_authentication(exchange)
 
     def _disconnected_event(self, event: tuple[Any, ...]) -> None:
         _, error, was_connected, from_server, retry, _, pairs, fields = event
@@ -443,6 +460,7 @@ class Events(Callbacks):
 _HANDLERS: dict[str, Callable[[Any, Any], None]] = {
     "connecting": Events._connecting_event,
     "connected": Events._connected_event,
+    "auth": Events._auth_event,
     "disconnected": Events._disconnected_event,
     "published": Events._published_event,
     "subscribed": Events._subscribed_event,

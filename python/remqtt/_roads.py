@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import quote
 
 from . import _native, _proxy
+from ._callbacks import Login
 from ._events import Events
 from .enums import LogLevel
 
@@ -214,6 +215,14 @@ class Roads(Events):
         self._core.help_with(self._number, self._encrypts == "python", self._asks_for_headers())
         if self._encrypts == "python" or self._asks_for_headers():
             self._prepare_to_help()
+        self._credentials_changed()
+
+    def _credentials_changed(self) -> None:
+        """Tells the core whether on_credentials is to be asked before each attempt."""
+        asks = self.on_credentials is not None
+        self._core.ask_credentials(self._number, asks)
+        if asks:
+            self._prepare_to_help()
 
     def _asks_for_headers(self) -> bool:
         return self._transport == "websockets" and callable(self._websocket_extra_headers)
@@ -347,6 +356,9 @@ def drain(deadline: float) -> None:
 
 def answer(question: _native.Question) -> None:
     """Does what the core wants of Python on the way to a server; on a thread of its own."""
+    if question.about == "credentials":
+        _answer_with_credentials(question)
+        return
     sockets = question.sockets()
     if sockets is None:
         _answer_with_headers(question)
@@ -372,6 +384,19 @@ def _answer_with_headers(question: _native.Question) -> None:
         except Exception as error:
             client._road_error = error
             question.failed("HandshakeFailed", f"WebSocket: the function for the headers: {error}")
+
+
+def _answer_with_credentials(question: _native.Question) -> None:
+    client = _clients.get(question.client)
+    if client is None or client.on_credentials is None:
+        return
+    try:
+        question.login(*Login(*client.on_credentials(client, client._userdata)))
+    except Exception as error:
+        client._road_error = error
+        if not (client._connecting or client._raise_first):  # else connect() or the loop raises it
+            client._report("on_credentials", error)
+        question.failed("ConnectFailed", f"on_credentials: {error}")
 
 
 def _encrypted(

@@ -244,6 +244,27 @@ class Client(Settings):
         self._log(LogLevel.MQTT_LOG_DEBUG, "Sending UNSUBSCRIBE (d%d, m%d) %s", 0, mid, topics)
         return MQTTErrorCode.MQTT_ERR_SUCCESS, mid
 
+    def auth(self, data: bytes | str | None = None, properties: Properties | None = None) -> None:
+        """Answers the last AUTH of the server that on_auth was called for. Not in paho-mqtt.
+
+        In on_auth or later, on any thread, within connect_timeout, which counts from the beginning of the
+        attempt or of reauthenticate(). An answer that comes too late, or twice, does nothing. `properties`
+        may have a ReasonString and UserProperty; the method is that of connect(). RuntimeError: there is
+        nothing to answer.
+        """
+        if self._exchange is None:
+            raise RuntimeError("there is no AUTH to answer")
+        self._core.authenticate(self._exchange, data, None if properties is None else properties._pairs())
+
+    def reauthenticate(self, data: bytes | str | None = None, properties: Properties | None = None) -> None:
+        """Asks the server to authenticate the connection anew, by the method of connect(). Not in paho-mqtt.
+
+        on_auth hears what comes of it: further steps, then "Success". A server that refuses ends the
+        connection. Nothing happens while an exchange is under way. ValueError: connect() named no
+        AuthenticationMethod. RuntimeError: there is no connection.
+        """
+        self._core.authenticate(None, data, None if properties is None else properties._pairs())
+
     def ack(self, mid: int, qos: int) -> MQTTErrorCode:
         """With manual_ack: acknowledges the latest message with this mid."""
         if self._core.option("manual_ack") == "true" and qos > 0:

@@ -107,7 +107,15 @@ class Properties:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __str__(self) -> str:
-        shown = (f"{name} : {self.__dict__[name]}" for name in _IDENTIFIERS if name in self.__dict__)
+        return self._listed(())
+
+    def _shown(self) -> str:
+        """As str(), without secrets: for log lines."""
+        return self._listed(_native.SECRET_PROPERTIES)
+
+    def _listed(self, hidden: tuple[str, ...]) -> str:
+        names = [name for name in _IDENTIFIERS if name in self.__dict__]
+        shown = (f"{name} : {'***' if name in hidden else self.__dict__[name]}" for name in names)
         return "[" + ", ".join(shown) + "]"
 
     def json(self) -> dict[str, Any]:

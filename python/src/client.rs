@@ -12,8 +12,8 @@ use remqtt_core::generation;
 use remqtt_core::proto::wire;
 use remqtt_core::proto::Engine;
 use remqtt_core::{
-    ByteString, Bytes, Client, Dialler, ErrorCode, Options, Publish, QoS, Reason, State, Subscription,
-    Ticket, Version, Will,
+    ByteString, Bytes, Client, Credentials, Dialler, ErrorCode, Options, Publish, QoS, Reason, State,
+    Subscription, Ticket, Version, Will,
 };
 
 use crate::arguments;
@@ -22,7 +22,7 @@ use crate::events::{outage_dict, Events, Inbox, Target};
 use crate::info::{MQTTMessageInfo, NO_CONN, QUEUE_SIZE, SLICE, SUCCESS};
 use crate::pool::pool;
 use crate::properties::{self, binary, text};
-use crate::roads::Helper;
+use crate::roads::{Asker, Helper};
 
 /// The longest that a connection takes to leave.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -104,6 +104,30 @@ impl Core {
             false => None,
         };
         self.client.dial_with(helper).map_err(raise)
+    }
+
+    /// Whether Python is asked who the client is before each attempt, as `help_with` says.
+    fn ask_credentials(&self, client: u64, asks: bool) -> PyResult<()> {
+        let asker = asks.then(|| Arc::new(Asker { client }) as Arc<dyn Credentials>);
+        self.client.ask_credentials(asker).map_err(raise)
+    }
+
+    /// Answers an AUTH of the server; None: asks it to authenticate the connection anew.
+    #[pyo3(signature = (exchange, data, properties))]
+    fn authenticate(
+        &self,
+        exchange: Option<u64>,
+        data: Option<Bound<'_, PyAny>>,
+        properties: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let data = data.map(|data| binary(&data)).transpose()?;
+        let properties = properties::read(properties.as_ref())?;
+        self.client.authenticate(exchange, data, properties).map_err(raise)
+    }
+
+    /// Does not answer it. Without effect on a client that is closed.
+    fn refuse_authentication(&self, exchange: u64) {
+        let _ = self.client.refuse_authentication(exchange);
     }
 
     /// User name (str) and password (bytes or str).

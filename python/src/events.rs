@@ -205,6 +205,9 @@ fn tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             ("disconnected", error, connected, lost.from_server, retry, lost.failures, properties, said)
                 .into_pyobject(py)
         }
+        Event::Auth(auth) => {
+            ("auth", auth.exchange, auth.reason_code, show(py, &auth.properties)?).into_pyobject(py)
+        }
         Event::Completed(ticket, outcome) => completed(py, ticket, outcome),
         Event::Recovered(outage) => ("recovered", outage_dict(py, &outage)?).into_pyobject(py),
         Event::Quarantined(what) => {

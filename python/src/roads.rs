@@ -1,4 +1,4 @@
-//! What Python does on the way to a server: TLS of an `ssl.SSLContext`, headers that a function makes.
+//! What Python does on the way to a server: TLS of an `ssl.SSLContext`, headers that a function makes, and credentials.
 //!
 //! The core asks on a thread that may block. The question goes to a thread of Python's own making, which does the work
 //! and answers; so Python code never runs above native frames here either.
@@ -11,9 +11,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use remqtt_core::{Dialler, Error, ErrorCode, Part, Target};
+use remqtt_core::{Credentials, Dialler, Error, ErrorCode, Login, Part, Secret, Target};
 
 use crate::pool::{want, Job};
+use crate::properties::{binary, text};
 
 /// How much longer than the attempt an answer is waited for, so that its own words arrive.
 const GRACE: Duration = Duration::from_secs(1);
@@ -27,26 +28,34 @@ pub(crate) struct Helper {
     pub(crate) headers: bool,
 }
 
-type Answer = Result<Option<Vec<(String, String)>>, Error>;
+/// What Python says; most questions want only a part of it.
+#[derive(Default)]
+struct Said {
+    headers: Option<Vec<(String, String)>>,
+    login: Login,
+}
 
-impl Helper {
-    fn ask(&self, sockets: Option<(OwnedFd, OwnedFd)>, target: &Target) -> Answer {
-        let (answer, answers) = sync_channel(1);
-        let question = Question {
-            client: self.client,
-            target: target.clone(),
-            sockets: Mutex::new(sockets),
-            answer: Mutex::new(Some(answer)),
+type Answer = Result<Said, Error>;
+
+/// Asks Python, and waits for what it says; `target`: where the way leads, if that matters.
+fn ask(
+    client: u64,
+    about: &'static str,
+    timeout: Duration,
+    target: Option<&Target>,
+    sockets: Option<(OwnedFd, OwnedFd)>,
+) -> Answer {
+    let (answer, answers) = sync_channel(1);
+    let (host, port) = target.map(|target| (target.host.clone(), target.port)).unwrap_or_default();
+    let (sockets, answer) = (Mutex::new(sockets), Mutex::new(Some(answer)));
+    want(Job::Question(Question { client, about, host, port, timeout, sockets, answer }));
+    answers.recv_timeout(timeout + GRACE).unwrap_or_else(|error| {
+        let why = match error {
+            RecvTimeoutError::Timeout => "Python did not answer in time",
+            RecvTimeoutError::Disconnected => "Python gave no answer",
         };
-        want(Job::Question(question));
-        answers.recv_timeout(target.timeout + GRACE).unwrap_or_else(|error| {
-            let why = match error {
-                RecvTimeoutError::Timeout => "Python did not answer in time",
-                RecvTimeoutError::Disconnected => "Python gave no answer",
-            };
-            Err(Error::new(ErrorCode::HandshakeFailed, why))
-        })
-    }
+        Err(Error::new(ErrorCode::HandshakeFailed, why))
+    })
 }
 
 impl Dialler for Helper {
@@ -64,15 +73,28 @@ impl Dialler for Helper {
     fn encrypt(&self, connection: OwnedFd, target: &Target) -> Result<OwnedFd, Error> {
         let (ours, theirs) =
             UnixStream::pair().map_err(|error| Error::new(ErrorCode::Resource, error.to_string()))?;
-        self.ask(Some((connection, theirs.into())), target)?;
+        ask(self.client, "tls", target.timeout, Some(target), Some((connection, theirs.into())))?;
         Ok(ours.into())
     }
 
     fn headers(&self, target: &Target) -> Result<Option<Vec<(String, String)>>, Error> {
         match self.headers {
-            true => self.ask(None, target),
+            true => Ok(ask(self.client, "headers", target.timeout, Some(target), None)?.headers),
             false => Ok(None),
         }
+    }
+}
+
+/// Who a Python client is, asked before each attempt.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// As in `Helper`.
+    pub(crate) client: u64,
+}
+
+impl Credentials for Asker {
+    fn credentials(&self, within: Duration) -> Result<Login, Error> {
+        ask(self.client, "credentials", within, None, None).map(|said| said.login)
     }
 }
 
@@ -80,7 +102,10 @@ impl Dialler for Helper {
 #[pyclass(frozen, module = "remqtt._native")]
 pub(crate) struct Question {
     client: u64,
-    target: Target,
+    about: &'static str,
+    host: String,
+    port: u16,
+    timeout: Duration,
     /// The connection to encrypt, and the end of the pair that carries its plain bytes.
     sockets: Mutex<Option<(OwnedFd, OwnedFd)>>,
     answer: Mutex<Option<SyncSender<Answer>>>,
@@ -103,26 +128,32 @@ impl Question {
         self.client
     }
 
+    /// "tls", "headers" or "credentials".
+    #[getter]
+    fn about(&self) -> &str {
+        self.about
+    }
+
     /// Host name or address of the server.
     #[getter]
     fn host(&self) -> &str {
-        &self.target.host
+        &self.host
     }
 
     /// Port of the server.
     #[getter]
     fn port(&self) -> u16 {
-        self.target.port
+        self.port
     }
 
     /// Seconds that the attempt may take.
     #[getter]
     fn timeout(&self) -> f64 {
-        self.target.timeout.as_secs_f64()
+        self.timeout.as_secs_f64()
     }
 
-    /// The descriptors of the connection and of the plain end, which then belong to the caller; None when headers are
-    /// wanted.
+    /// The descriptors of the connection and of the plain end, which then belong to the caller; None when it is not about
+    /// TLS.
     fn sockets(&self) -> Option<(RawFd, RawFd)> {
         let (connection, plain) = self.sockets.lock().take()?;
         Some((connection.into_raw_fd(), plain.into_raw_fd()))
@@ -131,7 +162,24 @@ impl Question {
     /// The connection is encrypted, or these are the headers.
     #[pyo3(signature = (headers = None))]
     fn done(&self, headers: Option<Vec<(String, String)>>) {
-        self.say(Ok(headers));
+        self.say(Ok(Said { headers, ..Said::default() }));
+    }
+
+    /// This is who the client is.
+    #[pyo3(signature = (username, password, authentication_data))]
+    fn login(
+        &self,
+        username: Option<Bound<'_, PyAny>>,
+        password: Option<Bound<'_, PyAny>>,
+        authentication_data: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let secret =
+            |value: Option<Bound<'_, PyAny>>| value.map(|value| binary(&value).map(Secret)).transpose();
+        let username = username.map(|username| text(&username)).transpose()?;
+        let (password, authentication_data) = (secret(password)?, secret(authentication_data)?);
+        let login = Login { username, password, authentication_data };
+        self.say(Ok(Said { login, ..Said::default() }));
+        Ok(())
     }
 
     /// It cannot be done; `code` is a name in the table of errors.

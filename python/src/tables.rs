@@ -25,7 +25,9 @@ pub(crate) fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let owners = row.owners.iter().map(|owner| packet_type(*owner));
         (row.id as u8, row.name, kind(row.kind), PyTuple::new(py, owners)?).into_pyobject(py)
     });
-    module.add("PROPERTIES", table(py, properties)?)
+    module.add("PROPERTIES", table(py, properties)?)?;
+    let secret = PropertyId::TABLE.iter().filter(|row| row.id.is_secret()).map(|row| row.name);
+    module.add("SECRET_PROPERTIES", PyTuple::new(py, secret.collect::<Vec<_>>())?)
 }
 
 fn table<'py>(

@@ -42,7 +42,9 @@ TEST(null_handles_of_config_and_props_are_refused)
     NULL_STATUS(remqtt_config_on_gap(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_log(NULL, REMQTT_LOG_INFO, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_credentials(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_config_on_auth(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_login_set(NULL, no_text, no_bytes));
+    NULL_STATUS(remqtt_login_set_auth_data(NULL, no_bytes));
     CHECK(remqtt_config_get(NULL, NULL, NULL, 0) == 0 && remqtt_option_name(SIZE_MAX) == NULL);
     NULL_STATUS(remqtt_props_add_int(NULL, 2, 1));
     NULL_STATUS(remqtt_props_add_bytes(NULL, 3, no_bytes, no_bytes));
@@ -68,6 +70,7 @@ TEST(null_handles_of_clients_are_refused)
     NULL_STATUS(remqtt_client_wait_state(NULL, 0, 0));
     NULL_STATUS(remqtt_client_reconnect_now(NULL));
     NULL_STATUS(remqtt_client_network_changed(NULL));
+    NULL_STATUS(remqtt_client_authenticate(NULL, 1, no_bytes, NULL));
     NULL_STATUS(remqtt_client_publish(NULL, remqtt_str_of("a"), no_bytes, NULL, NULL));
     NULL_STATUS(remqtt_client_subscribe(NULL, &wish, 1, NULL, NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_client_unsubscribe(NULL, &wish.filter, 1, NULL, NULL, NULL, NULL, NULL));
@@ -131,6 +134,7 @@ TEST(null_arguments_beside_a_handle_are_refused)
     NULL_STATUS(remqtt_client_pending(client, NULL, 0, NULL));
     NULL_STATUS(remqtt_client_reconfigure(client, NULL));
     NULL_STATUS(remqtt_client_on_topic(client, bad_text, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_client_authenticate(client, 1, bad_bytes, NULL));
     NULL_STATUS(remqtt_topic_matches(bad_text, no_text));
     NULL_STATUS(remqtt_client_stats(client, NULL));
     NULL_STATUS(remqtt_client_stat(client, 0, NULL));

@@ -98,6 +98,27 @@ TEST(functions_for_topics_the_log_and_pending_operations_are_reached)
     client.close().value();
 }
 
+TEST(an_exchange_that_authenticates_has_its_functions)
+{
+    remqtt::Config config;
+    remqtt::Properties properties;
+    config.server("mqtt://127.0.0.1:1").value();
+    properties.bytes(0x15, "m").value();
+    config.connect_properties(properties).value();
+    config.on_auth([](remqtt::ClientView client, remqtt::AuthView auth) {
+        return bool(client.authenticate(auth.exchange(), auth.data(), auth.properties())) && auth.reason() == 0x18;
+    }).value();
+    config.on_credentials([](remqtt::ClientView) {
+        remqtt::Login login("me", "secret");
+        login.auth_data = "first";
+        return std::optional<remqtt::Login>(login);
+    }).value();
+    remqtt::Client client = config.client().value();
+    auto refused = client.authenticate(0, "data");
+    CHECK(!refused && refused.error().status == REMQTT_E_NOT_CONNECTED);
+    CHECK(bool(client.authenticate(1, "late")));
+}
+
 TEST(what_belongs_to_the_road_is_handed_over)
 {
     remqtt::Config config;

@@ -193,6 +193,12 @@ static remqtt_status on_credentials(void *user, remqtt_client *client, remqtt_lo
     return REMQTT_OK;
 }
 
+static remqtt_status on_auth(void *user, remqtt_client *client, const remqtt_auth *auth)
+{
+    in(user, "auth", client, NULL);
+    return remqtt_client_authenticate(client, auth->exchange, auth->data, NULL);
+}
+
 static void on_done(void *user, remqtt_client *client, const remqtt_result *result)
 {
     struct scene *scene = user;
@@ -236,6 +242,14 @@ static remqtt_config *config_of(struct scene *scene, const char *store)
     CHECK_OK(remqtt_config_on_gap(config, on_gap, scene, NULL));
     CHECK_OK(remqtt_config_on_log(config, REMQTT_LOG_INFO, on_log, scene, NULL));
     CHECK_OK(remqtt_config_on_credentials(config, on_credentials, scene, NULL));
+    CHECK_OK(remqtt_config_on_auth(config, on_auth, scene, NULL));
+    if (is(scene, "auth")) {
+        remqtt_props *props = remqtt_props_new();
+        CHECK_OK(remqtt_props_add_bytes(props, 0x15, (remqtt_bytes){ NULL, 0 }, remqtt_bytes_of("m", 1)));
+        CHECK_OK(remqtt_config_set_connect_props(config, props));
+        CHECK_OK(remqtt_config_set(config, "protocol_version", "5"));
+        remqtt_props_free(props);
+    }
     if (is(scene, "gap")) {
         CHECK_OK(remqtt_config_set(config, "sequence_in_payload", "true"));
     }
@@ -308,6 +322,7 @@ static void play(const char *kind, int poll)
     char store[64] = "";
     scene.server.hang_up_on_publish = !strcmp(kind, "quarantined") || !strcmp(kind, "dropped");
     scene.server.gaps = !strcmp(kind, "gap");
+    scene.server.challenges = !strcmp(kind, "auth");
     server_start(&scene.server);
     if (!strcmp(kind, "store")) {
         damage(store, sizeof store);
@@ -337,6 +352,7 @@ TEST(every_function_may_be_called_in_every_callback)
     static const char *const kinds[] = {
         "state", "message", "topic", "subscription", "recovered", "store", "quarantined",
         "gap", "log", "done", "drop of done", "drop of a callback", "dropped", "credentials",
+        "auth",
     };
     alarm(10 * MINUTE_MS / 1000); /* a deadlock ends the program */
     for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {

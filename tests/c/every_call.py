@@ -38,6 +38,7 @@ ARGUMENTS = {
     ("char *", "*"): "stage->buffer",
     ("size_t", "capacity"): "sizeof stage->buffer",
     ("size_t", "count"): "1",
+    ("uint64_t", "exchange"): "1",
     ("size_t", "length"): "1",
     ("size_t", "index"): "0",
     ("size_t *", "*"): "&stage->count",

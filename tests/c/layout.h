@@ -130,4 +130,11 @@ REMQTT_LAYOUT(offsetof(remqtt_gap, topic) == 8);
 REMQTT_LAYOUT(offsetof(remqtt_gap, expected) == 24);
 REMQTT_LAYOUT(offsetof(remqtt_gap, got) == 32);
 REMQTT_LAYOUT(offsetof(remqtt_gap, missing) == 40);
+REMQTT_LAYOUT(sizeof(remqtt_auth) == 48);
+REMQTT_LAYOUT(offsetof(remqtt_auth, size) == 0);
+REMQTT_LAYOUT(offsetof(remqtt_auth, exchange) == 8);
+REMQTT_LAYOUT(offsetof(remqtt_auth, reason) == 16);
+REMQTT_LAYOUT(offsetof(remqtt_auth, reserved) == 17);
+REMQTT_LAYOUT(offsetof(remqtt_auth, data) == 24);
+REMQTT_LAYOUT(offsetof(remqtt_auth, props) == 40);
 #endif

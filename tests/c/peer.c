@@ -114,7 +114,14 @@ static int answer(struct server *server, int socket)
     const uint8_t *body = packet.body;
     size_t topic;
     switch (packet.first >> 4) {
-    case 1: PEER_SEND(socket, 0x20, 2, 0, 0); break;
+    case 1:
+        if (server->challenges) {
+            PEER_SEND(socket, 0xF0, 6, 0x18, 4, 0x15, 0, 1, 'm');
+        } else {
+            PEER_SEND(socket, 0x20, 2, 0, 0);
+        }
+        break;
+    case 15: PEER_SEND(socket, 0x20, 3, 0, 0, 0); break;
     case 3:
         event_add(&server->publishes, 1);
         if (server->hang_up_on_publish) {

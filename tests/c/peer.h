@@ -50,6 +50,7 @@ struct server {
     atomic_uint connections, publishes, subscribes;
     unsigned echo; /* on SUBSCRIBE, this many messages of QoS 1 are sent */
     int hang_up_on_publish, gaps; /* each echoed message counts two further: one is missing */
+    int challenges; /* speaks MQTT 5 until the CONNACK, which an AUTH comes before */
     atomic_uint acknowledged;
 };
 

@@ -1,12 +1,14 @@
 //! What can be said about a command before there is a connection.
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorCode};
 use crate::options::Options;
 use crate::wire::{
-    self, Properties, PropertyId, PropertyOwner, Publish, Subscription, Version, PACKET_SIZE_LIMIT,
+    self, Properties, PropertyId, PropertyOwner, PropertyValue, Publish, Subscription, Version,
+    PACKET_SIZE_LIMIT,
 };
 
 impl Engine {
@@ -34,6 +36,24 @@ impl Engine {
             return Err(Error::new(ErrorCode::PacketTooLarge, why));
         }
         Ok(())
+    }
+
+    /// Checks what an AUTH of ours is to say beside its method, which is that of the CONNECT [MQTT-4.12.0-5], and gives
+    /// its properties.
+    pub fn check_auth(data: Option<Bytes>, mut properties: Properties) -> Result<Properties, Error> {
+        let invalid = |why: &str| Error::new(ErrorCode::InvalidArgument, why);
+        let given = |id| properties.find(id).is_some();
+        if given(PropertyId::AuthenticationMethod) || given(PropertyId::AuthenticationData) {
+            return Err(invalid("the method is that of the CONNECT, and the data a parameter of its own"));
+        }
+        wire::check_properties(PropertyOwner::Auth, &properties).map_err(invalid)?;
+        if data.as_ref().is_some_and(|data| data.len() > usize::from(u16::MAX)) {
+            return Err(invalid("the authentication data is longer than 65,535 bytes"));
+        }
+        if let Some(data) = data {
+            properties.push(PropertyId::AuthenticationData, PropertyValue::Binary(data));
+        }
+        Ok(properties)
     }
 
     /// Checks a subscribe as far as it can be checked without a connection.

@@ -4,6 +4,7 @@ use bytestring::ByteString;
 use std::sync::mpsc::Sender;
 use std::sync::Arc;
 
+use crate::auth::Exchange;
 use crate::options::Options;
 use crate::wire::{Properties, Publish, Reason, Subscription};
 
@@ -71,6 +72,13 @@ pub enum Command {
     Acknowledge(Vec<Delivery>),
     /// Acknowledge one message with an MQTT 5 reason code (0x80 and up refuses it).
     Reject(Delivery, u8),
+    /// Answer the [`Event::Auth`](crate::Event::Auth) with this number; `None`: ask the server of the connection that
+    /// is up to authenticate us anew. With these properties, to which the method of the CONNECT is added. Without effect
+    /// where there is nothing to answer any more, or an exchange is under way already.
+    Authenticate(Option<Exchange>, Properties),
+    /// Do not answer it: the connection or the attempt ends with `AuthenticationFailed`, and the schedule says when the
+    /// next one begins.
+    RefuseAuthentication(Exchange),
     /// The application has finished with the `Connected` event: from here on a subscribe is a wish of its own, not
     /// the repetition in an on-connect callback that a restored subscription already answers.
     ConnectedHandled,

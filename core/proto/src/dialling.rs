@@ -12,6 +12,7 @@
 
 use std::time::Duration;
 
+use crate::auth::Turn;
 use crate::engine::{Attempt, Engine, Output};
 use crate::error::{Error, ErrorCode};
 use crate::lifecycle::End;
@@ -53,6 +54,8 @@ pub(crate) struct Way {
     answered: Option<Instant>,
     /// Another way was sought because what came after the answer took too long.
     overtaken: bool,
+    /// The longest that the server took for an answer since, or for the handshake before the CONNECT.
+    slowest: Duration,
 }
 
 impl Way {
@@ -127,7 +130,7 @@ impl Engine {
         self.dialling.silent_since.get_or_insert(now);
         let next = Some(now + self.spacing(now));
         let (attempt, begun, answered) = (self.attempts, now, None);
-        Way { attempt, server, next, begun, alone: true, answered, overtaken: false }
+        Way { attempt, server, next, begun, alone: true, answered, overtaken: false, slowest: Duration::ZERO }
     }
 
     /// Opens a second way beside the link, to where the next attempt would lead.
@@ -180,11 +183,23 @@ impl Engine {
 
     /// The server has answered the CONNECT, whatever it said.
     pub(crate) fn greeting_answered(&mut self, now: Instant) {
-        let times = self.link.as_ref().map(|link| (link.way.answered, link.greeted));
-        if let Some((Some(answered), Some(greeted))) = times {
-            self.dialling.greeting = Some(greeted.since(answered).max(now.since(greeted)));
-        }
+        self.step_answered(now);
         self.dialling.unanswered = 0;
+    }
+
+    /// The server has answered what we said last, and be it with an AUTH.
+    pub(crate) fn step_answered(&mut self, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let (Some(answered), Some(greeted)) = (link.way.answered, link.greeted) else { return };
+        let took = greeted.since(answered).max(now.since(greeted));
+        link.way.slowest = link.way.slowest.max(took);
+        self.dialling.greeting = Some(link.way.slowest);
+    }
+
+    /// We have answered the server's AUTH. Only from now on it is the server again who is slow.
+    pub(crate) fn asked_again(&mut self, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        (link.greeted, link.way.answered, link.way.overtaken) = (Some(now), Some(now), false);
     }
 
     /// When the next try is due on any way.
@@ -198,6 +213,7 @@ impl Engine {
     pub(crate) fn overtaken_at(&self) -> Option<Instant> {
         let link = self.link.as_ref().filter(|link| !link.is_live() && link.phase != LinkPhase::Left)?;
         let watched = !self.options.detect_within.is_zero() && !link.reading_paused && !link.way.overtaken;
+        let watched = watched && !matches!(link.turn, Turn::Ours(_));
         let since = link.way.answered.max(link.greeted).filter(|_| watched)?;
         Some(since + self.dialling.patience())
     }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Exchange;
 use crate::command::{Command, Delivery, Level, Ticket};
 use crate::dialling::Dialling;
 use crate::error::{Error, ErrorCode};
@@ -48,7 +49,7 @@ pub enum Input<'a> {
     /// This attempt begins only after so long, because others of the process have to come first: its timeout counts
     /// from then on.
     Postponed(Attempt, Duration),
-    /// User name and password of this attempt, in place of those of the options. Before `LinkUp`.
+    /// What this attempt's CONNECT says of who we are, in place of the options. Before `LinkUp`.
     Login(Attempt, Login),
     /// Bytes arrived. None: the server has ended its side in order; `LinkDown` follows.
     Received(Attempt, &'a [u8]),
@@ -132,6 +133,7 @@ pub struct Engine {
     pub(crate) chronicle: Chronicle,
     pub(crate) stats: Stats,
     pub(crate) attempts: Attempt,
+    pub(crate) exchanges: Exchange,
     /// `Start` came while a stopped link was still saying farewell.
     pub(crate) start_again: bool,
     /// Who waits for what to be durable; true: it is a publish.
@@ -174,6 +176,7 @@ impl Engine {
             chronicle: Chronicle::default(),
             stats: Stats::default(),
             attempts: 0,
+            exchanges: 0,
             start_again: false,
             syncs: VecDeque::new(),
             fsynced: BTreeMap::new(),
@@ -277,12 +280,6 @@ impl Engine {
         .min_by_key(|(at, _)| *at)
     }
 
-    /// When an attempt, or a farewell, takes too long. A CONNACK that we do not read cannot be late.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let link = self.link.as_ref()?;
-        link.deadline.filter(|_| !(link.reading_paused && link.phase == LinkPhase::Greeting))
-    }
-
     /// When silence after a PINGREQ means that the link is lost, unless we cause the silence.
     pub(crate) fn silence_ends(&self) -> Option<Instant> {
         self.link.as_ref().filter(|link| !link.reading_paused)?.pulse.lost_at(&self.options)
@@ -364,6 +361,8 @@ impl Engine {
                 }
             }
             Command::Reject(delivery, reason_code) => self.acknowledge(delivery, reason_code),
+            Command::Authenticate(exchange, properties) => self.authenticate(now, exchange, properties),
+            Command::RefuseAuthentication(exchange) => self.refuse_authentication(now, exchange),
             Command::ConnectedHandled => self.session.subscriptions.end_claims(),
         }
     }
@@ -479,8 +478,9 @@ impl Engine {
         link.reading_paused = paused;
         if !paused {
             link.pulse.excuse(now);
-            if link.phase == LinkPhase::Greeting {
-                link.deadline = Some(now + self.options.connect_timeout);
+            if let (LinkPhase::Greeting | LinkPhase::Live, Some(deadline)) = (&link.phase, &mut link.deadline)
+            {
+                *deadline = now + self.options.connect_timeout;
             }
         }
     }

@@ -120,6 +120,8 @@ errors! {
     -26 ProxyRefused Peer RetrySlowly "the proxy refused";
     /// The handshake of TLS, WebSocket or a proxy failed.
     -27 HandshakeFailed Peer Retry "the handshake failed";
+    /// The application did not answer the server's AUTH, or could not.
+    -28 AuthenticationFailed You Retry "the application gave the authentication up";
     /// The host name does not resolve.
     -30 ResolveFailed Network Retry "the host name does not resolve";
     /// No connection could be made: refused port, no route.

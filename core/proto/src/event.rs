@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::auth::Exchange;
 use crate::command::{Delivery, Ticket};
 use crate::error::Error;
 use crate::poison::Quarantined;
@@ -109,6 +110,17 @@ impl Message {
     }
 }
 
+/// The server's part of an exchange that authenticates (MQTT 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// What [`Command::Authenticate`](crate::Command::Authenticate) answers; `None`: it wants no answer.
+    pub exchange: Option<Exchange>,
+    /// 0x18: the exchange goes on. 0: the connection is authenticated anew.
+    pub reason_code: u8,
+    /// Method, data, reason string, user properties.
+    pub properties: Properties,
+}
+
 /// How an operation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -136,6 +148,8 @@ pub enum Event {
     Connected(Box<Connected>),
     /// A connection ended or an attempt failed.
     Disconnected(Box<Disconnected>),
+    /// The server's AUTH, in answer to a CONNECT with an authentication method or to a wish to be authenticated anew.
+    Auth(Box<Auth>),
     /// An application message arrived.
     Message(Message),
     /// The operation with this ticket is complete. Comes exactly once for each accepted operation.

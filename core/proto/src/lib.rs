@@ -3,6 +3,7 @@
 //! [`Engine`] takes time, bytes and commands as arguments and gives back bytes, dials and events as data, so that
 //! every outage can be replayed exactly, in microseconds. The driver around it is the crate `remqtt`.
 
+mod auth;
 mod check;
 mod command;
 mod dialling;
@@ -31,12 +32,13 @@ mod timer;
 mod transmit;
 pub mod wire;
 
+pub use auth::Exchange;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use command::{Command, Delivery, Level, Ticket};
 pub use engine::{Attempt, Engine, Input, Output, State};
 pub use error::{Error, ErrorCode, Next, Who};
-pub use event::{Connected, Disconnected, Event, Message, Outcome, SessionState, Token};
+pub use event::{Auth, Connected, Disconnected, Event, Message, Outcome, SessionState, Token};
 pub use journal::{Change, Field, Key, Lsn, Record, Recovery, ROW_FORMAT};
 pub use link::Login;
 pub use liveness::Transit;

@@ -7,7 +7,7 @@ use crate::engine::{Engine, Output, State};
 use crate::error::{Error, ErrorCode, Next};
 use crate::event::{Connected, Disconnected, Event, SessionState};
 use crate::link::{Link, LinkPhase, Login};
-use crate::options::{LostPublishes, LostSubscriptions};
+use crate::options::{LostPublishes, LostSubscriptions, Secret};
 use crate::reconnect::When;
 use crate::referral::Referral;
 use crate::session::Held;
@@ -165,9 +165,13 @@ impl Engine {
             Version::V4 => !clean_start,
             Version::V5 => properties.number(PropertyId::SessionExpiryInterval).unwrap_or(0) > 0,
         };
-        let login = self.link.as_ref().and_then(|link| link.login.clone());
-        let own = || (options.username.clone(), options.password.clone());
-        let (username, password) = login.map_or_else(own, |(user, secret)| (user, secret.map(|it| it.0)));
+        let (mut username, mut password) = (options.username.clone(), options.password.clone());
+        if let Some(login) = self.link.as_ref().and_then(|link| link.login.clone()) {
+            (username, password) = (login.username, login.password.map(|secret| secret.0));
+            if let Some(Secret(data)) = login.authentication_data {
+                properties.set(PropertyId::AuthenticationData, PropertyValue::Binary(data));
+            }
+        }
         let anonymous = options.server_client_id && self.made_client_id && !lasts && !options.mqtt31;
         Connect {
             clean_start,
@@ -197,6 +201,10 @@ impl Engine {
         if connack.session_present && link.announced.clean_start {
             return self.violation(now, 0x82, "session present after a clean start");
             // [MQTT-3.2.2-2]
+        }
+        if link.names_another_method(&connack.properties) {
+            return self.violation(now, 0x82, "another authentication method in CONNACK");
+            // [MQTT-4.12.0-5]
         }
         link.accepted(now, &connack, &self.options);
         let client_id = link.announced.client_id.clone();
@@ -283,17 +291,6 @@ impl Engine {
 
     pub(crate) fn link_down(&mut self, now: Instant, error: Error) {
         self.lose_link(now, End { error, properties: Properties::new(), from_server: false, hang_up: false });
-    }
-
-    /// The peer broke the protocol: tell it (MQTT 5), leave, try again later.
-    pub(crate) fn violation(&mut self, now: Instant, reason_code: u8, text: &str) {
-        if let Some(link) = self.link.as_mut().filter(|link| link.version == Version::V5 && link.is_live()) {
-            let reason = Reason { reason_code, properties: Properties::new() };
-            let maximum = link.limits.maximum_packet_size;
-            wire::encode_disconnect(link.version, &reason, maximum, &mut link.control);
-        }
-        let error = Error::from_peer(ErrorCode::ProtocolError, reason_code, text);
-        self.lose_link(now, End { error, properties: Properties::new(), from_server: false, hang_up: true });
     }
 
     /// The link is lost or was never made: back to the session, and to the schedule.
@@ -432,7 +429,7 @@ impl Engine {
         if due(deadline) {
             return match link.phase {
                 LinkPhase::Leaving(..) | LinkPhase::Left => self.left(now),
-                _ => self.lose_silent(now, ErrorCode::ConnectTimeout.into()),
+                _ => self.overdue(now),
             };
         }
         if due(silence_ends) {

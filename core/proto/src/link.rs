@@ -12,6 +12,7 @@ use bytestring::ByteString;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::auth::Turn;
 use crate::command::{Delivery, Ticket};
 use crate::dialling::Way;
 use crate::engine::Attempt;
@@ -54,6 +55,8 @@ pub(crate) struct Announced {
     pub(crate) receive_maximum: u16,
     pub(crate) maximum_packet_size: u32,
     pub(crate) topic_alias_maximum: u16,
+    /// How we are to be authenticated, where user name and password are not enough.
+    pub(crate) method: Option<ByteString>,
 }
 
 impl Announced {
@@ -71,6 +74,10 @@ impl Announced {
             receive_maximum: short(PropertyId::ReceiveMaximum, u16::MAX),
             maximum_packet_size: number(PropertyId::MaximumPacketSize, PACKET_SIZE_LIMIT),
             topic_alias_maximum: short(PropertyId::TopicAliasMaximum, 0),
+            method: match version {
+                Version::V4 => None,
+                Version::V5 => connect.properties.text(PropertyId::AuthenticationMethod).cloned(),
+            },
         }
     }
 }
@@ -132,8 +139,17 @@ pub(crate) struct Answer {
     pub(crate) rests_on: Lsn,
 }
 
-/// User name and password of a CONNECT.
-pub type Login = (Option<ByteString>, Option<Secret>);
+/// What a CONNECT says of who we are. `Debug` shows no secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// User name; the empty one is not the absent one.
+    pub username: Option<ByteString>,
+    /// Password, any bytes.
+    pub password: Option<Secret>,
+    /// The first data of the authentication method (MQTT 5), which is one of the `connect_properties`. `None`: what
+    /// stands there, too.
+    pub authentication_data: Option<Secret>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -169,10 +185,12 @@ pub(crate) struct Link {
     pub(crate) stable_at: Option<Instant>,
     /// The way to the server, while it is being sought.
     pub(crate) way: Way,
-    /// User name and password, where they are not those of the options.
+    /// Who we are, where it is not for the options to say.
     pub(crate) login: Option<Login>,
-    /// When the transport was up to whoever answers to CONNECT, and the CONNECT was written.
+    /// When the transport was up to whoever answers to CONNECT, and the CONNECT was written; or our last AUTH.
     pub(crate) greeted: Option<Instant>,
+    /// Who is to speak next in an exchange that authenticates.
+    pub(crate) turn: Turn,
     pub(crate) pulse: Pulse,
     /// The driver does not read, because the application is behind.
     pub(crate) reading_paused: bool,
@@ -213,6 +231,7 @@ impl Link {
             way,
             login: None,
             greeted: None,
+            turn: Turn::Nobody,
             pulse: Pulse::new(now),
             reading_paused: false,
             sample: None,
@@ -229,12 +248,14 @@ impl Link {
         self.greeted = Some(now);
         self.version = version;
         self.announced = Announced::new(version, connect);
+        self.turn = if self.announced.method.is_some() { Turn::Server } else { Turn::Nobody };
         self.pulse.keep_alive = Duration::from_secs(u64::from(connect.keep_alive));
     }
 
     /// The server accepted: its limits hold from here on.
     pub(crate) fn accepted(&mut self, now: Instant, connack: &Connack, options: &Options) {
         self.phase = LinkPhase::Live;
+        self.turn = Turn::Nobody;
         self.limits = Limits::new(Some(connack));
         let receive_maximum = connack.properties.number(PropertyId::ReceiveMaximum).unwrap_or(65_535);
         self.window = usize::from(options.max_inflight).min(receive_maximum as usize);

@@ -170,7 +170,8 @@ options! {
     /// that slept are reasons to ask at once. Default 5000: about 43 bytes a second on an idle connection, both
     /// ways and with all headers. 500 is fast; 0 is frugal: only keep alive and `ping_timeout` count.
     detect_within: Duration = Duration::from_millis(5_000), Some((0, 3_600_000));
-    /// Time for one attempt from resolving to CONNACK, in milliseconds. Default 5000.
+    /// Time for one attempt from resolving to CONNACK, in milliseconds, or for the exchange that authenticates a
+    /// connection anew. Default 5000.
     connect_timeout: Duration = Duration::from_millis(5_000), Some((1, 3_600_000));
     /// Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable connection
     /// is lost is always made at once. Default 50: a server that restarts is missed by no more.

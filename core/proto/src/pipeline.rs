@@ -3,7 +3,8 @@
 //! MQTT allows it: a server that refuses the CONNECT ignores what follows [MQTT-3.1.4-6]. It spares a round trip where
 //! the session turns out to be lost, and costs a packet where it does not, so it is done where a loss is to be
 //! expected. On MQTT 5 only: there retain handling 1 repeats no retained message of a session that was kept. SUBSCRIBE
-//! only: publishes depend on what the CONNACK says. Not during enhanced authentication, which some servers take badly.
+//! only: publishes depend on what the CONNACK says. Not with an authentication method, where nothing but AUTH may follow a
+//! CONNECT [MQTT-3.1.2-30].
 //!
 //! What a server has shown is remembered for each: whether it keeps sessions over a restart and over a cut, and whether
 //! a connection died that had more than a CONNECT on it.
@@ -18,7 +19,7 @@ use crate::server::Url;
 use crate::session::Request;
 use crate::time::Instant;
 use crate::transmit::encode_request;
-use crate::wire::{PropertyId, Version};
+use crate::wire::Version;
 
 /// More than this is not sent to a server that has not said how much it takes.
 const LARGEST: usize = 64 << 10;
@@ -50,13 +51,12 @@ impl Engine {
     pub(crate) fn pipeline(&mut self, now: Instant) {
         let Some(link) = &self.link else { return };
         let ours = self.session.held.as_ref().is_some_and(|held| held.client_id == link.announced.client_id);
-        let authenticates = self.options.connect_properties.find(PropertyId::AuthenticationMethod).is_some();
         let restores = self.options.lost_session_subscriptions == LostSubscriptions::Restore;
         let may = self.options.pipeline
             && link.version == Version::V5
             && ours
             && restores
-            && !authenticates
+            && link.announced.method.is_none()
             && !self.session.doubtful
             && self.session.subscriptions.is_restored_fully()
             && self.session.journal.is_durable(self.session.subscriptions.rests_on);

@@ -142,6 +142,7 @@ impl Engine {
         }
         match packet {
             Packet::Connack(connack) => self.connack(now, connack),
+            Packet::Auth(auth) => self.auth(now, auth),
             _ if greeting => self.violation(now, 0x82, "the first packet is not CONNACK"), // [MQTT-3.2.0-1]
             Packet::Publish { publish, dup, packet_identifier } => {
                 self.message(now, publish, dup, packet_identifier);
@@ -158,7 +159,6 @@ impl Engine {
                 }
             }
             Packet::Disconnect(reason) => self.server_disconnect(now, reason),
-            Packet::Auth(_) => self.violation(now, 0x82, "AUTH without an authentication method"),
         }
     }
 
@@ -364,6 +364,21 @@ impl Engine {
             RequestKind::Unsubscribe(_) => Outcome::Unsubscribed(ack.reason_codes, ack.properties),
         };
         self.complete(ticket, outcome);
+    }
+
+    /// The peer broke the protocol: tell it, leave, try again later.
+    pub(crate) fn violation(&mut self, now: Instant, reason_code: u8, text: &str) {
+        self.leave(now, reason_code, Error::from_peer(ErrorCode::ProtocolError, reason_code, text));
+    }
+
+    /// Ends the link for a reason of ours, which the server is told (MQTT 5) if it has accepted the connection.
+    pub(crate) fn leave(&mut self, now: Instant, reason_code: u8, error: Error) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.version == Version::V5 && link.is_live()) {
+            let reason = Reason { reason_code, properties: Properties::new() };
+            let maximum = link.limits.maximum_packet_size;
+            wire::encode_disconnect(link.version, &reason, maximum, &mut link.control);
+        }
+        self.lose_link(now, End { error, properties: Properties::new(), from_server: false, hang_up: true });
     }
 
     fn server_disconnect(&mut self, now: Instant, reason: Reason) {

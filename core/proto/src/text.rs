@@ -10,7 +10,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::engine::Engine;
 use crate::error::{Error, Who};
-use crate::event::{Connected, Disconnected, Event, Message, Outcome, SessionState};
+use crate::event::{Auth, Connected, Disconnected, Event, Message, Outcome, SessionState};
 use crate::poison::Quarantined;
 use crate::wire::{Properties, PropertyValue};
 
@@ -29,6 +29,7 @@ impl Display for Event {
             Event::Connecting(attempt, server) => write!(f, "CONNECTING attempt={attempt} server={server}"),
             Event::Connected(connected) => connected.fmt(f),
             Event::Disconnected(disconnected) => disconnected.fmt(f),
+            Event::Auth(auth) => auth.fmt(f),
             Event::Message(message) => message.fmt(f),
             Event::Completed(ticket, outcome) => completed(f, *ticket, outcome),
             Event::Recovered(outage) => write!(
@@ -91,6 +92,13 @@ impl Display for Disconnected {
     }
 }
 
+impl Display for Auth {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (exchange, reason_code) = (self.exchange.unwrap_or(0), self.reason_code);
+        write!(f, "AUTH exchange={exchange} reason={reason_code}{}", self.properties)
+    }
+}
+
 impl Display for Message {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "MESSAGE topic={} payload={}", Word(&self.publish.topic), Hex(&self.publish.payload))?;
@@ -118,12 +126,13 @@ impl Display for Quarantined {
     }
 }
 
-/// The properties as ` Name=value`, one after the other, nothing when there are none.
+/// The properties as ` Name=value`, one after the other, nothing when there are none. No secret is among them.
 impl Display for Properties {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (id, value) in self.iter() {
             write!(f, " {}=", id.row().name)?;
             match value {
+                _ if id.is_secret() => f.write_str("***")?,
                 PropertyValue::Byte(number) => number.fmt(f)?,
                 PropertyValue::TwoByte(number) => number.fmt(f)?,
                 PropertyValue::FourByte(number) | PropertyValue::Variable(number) => number.fmt(f)?,

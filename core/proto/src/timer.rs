@@ -5,7 +5,7 @@
 pub enum Timer {
     /// The next connection attempt starts.
     Reconnect,
-    /// The current attempt, up to the CONNACK, takes too long; or the farewell does.
+    /// The current attempt, up to the CONNACK, takes too long; or a re-authentication does, or the farewell.
     ConnectTimeout,
     /// Nothing was sent or nothing received for too long: PINGREQ.
     KeepAlive,

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use remqtt_proto::{Attempt, Error, ErrorCode, Input, Instant, Secret};
+use remqtt_proto::{Attempt, Error, ErrorCode, Input, Instant};
 
 use super::{Driver, Link, Scratch};
 use crate::budget;
@@ -44,7 +44,10 @@ impl Driver {
         let credentials = self.shared.queue.lock().credentials.clone();
         match credentials {
             None => way.proceed(),
-            Some(credentials) => self.asking = Some((way.attempt, Box::pin(transport::login(credentials)))),
+            Some(credentials) => {
+                let within = self.engine.options().connect_timeout;
+                self.asking = Some((way.attempt, Box::pin(transport::login(credentials, within))));
+            }
         }
     }
 
@@ -59,9 +62,9 @@ impl Driver {
             return true;
         }
         match answer {
-            Ok((username, password)) => {
+            Ok(login) => {
                 way.proceed();
-                self.engine.handle(now, Input::Login(attempt, (username, password.map(Secret))));
+                self.engine.handle(now, Input::Login(attempt, login));
             }
             Err(error) => self.link_down(now, attempt, error),
         }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream as Socket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use remqtt_proto::{ByteString, Bytes, Error, ErrorCode, Options};
+use remqtt_proto::{Error, ErrorCode, Login, Options};
 use tokio::net::UnixStream;
 
 use super::endpoint::{Endpoint, Place};
@@ -54,18 +54,17 @@ pub trait Dialler: Debug + Send + Sync {
     }
 }
 
-/// Gives user name and password of each attempt, in place of those of the options: for passwords that expire.
+/// Says who the client of each attempt is, in place of the options: for passwords that expire, and for methods of
+/// authentication whose first message is another one each time.
 pub trait Credentials: Debug + Send + Sync {
     /// Called before the CONNECT of each attempt, while the way to the server is opened, on a thread that may block. The
-    /// attempt waits for it, up to its timeout, and fails if it fails.
-    fn credentials(&self) -> Result<(Option<ByteString>, Option<Bytes>), Error>;
+    /// attempt waits for it, up to its timeout, which is `within`, and fails if it fails.
+    fn credentials(&self, within: Duration) -> Result<Login, Error>;
 }
 
 /// Asks for the credentials of an attempt.
-pub(crate) async fn login(
-    credentials: Arc<dyn Credentials>,
-) -> Result<(Option<ByteString>, Option<Bytes>), Error> {
-    apart(move || credentials.credentials()).await
+pub(crate) async fn login(credentials: Arc<dyn Credentials>, within: Duration) -> Result<Login, Error> {
+    apart(move || credentials.credentials(within)).await
 }
 
 /// Where a dialler shall connect to.

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use std::fmt;
 
 /// The value of one property, by the data types of the MQTT 5 specification (section 1.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,11 +156,27 @@ impl PropertyId {
         let at = Self::TABLE.binary_search_by(|row| row.id.cmp(&self));
         &Self::TABLE[at.unwrap_or(0)]
     }
+
+    /// True if the value is for the other side only, and shown neither in a log nor by `Debug`.
+    pub fn is_secret(self) -> bool {
+        self == PropertyId::AuthenticationData
+    }
 }
 
-/// An ordered property list. An empty one allocates nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// An ordered property list. An empty one allocates nothing. `Debug` shows no secret.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(pub Vec<(PropertyId, PropertyValue)>);
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Properties")?;
+        let shown = self.iter().map(|(id, value)| match id.is_secret() {
+            true => (id, &"***" as &dyn fmt::Debug),
+            false => (id, value as &dyn fmt::Debug),
+        });
+        f.debug_list().entries(shown).finish()
+    }
+}
 
 impl Properties {
     /// A list without properties.

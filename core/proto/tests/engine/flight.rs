@@ -1,7 +1,10 @@
 //! CONNECT and SUBSCRIBE in one flight, and servers that send us elsewhere.
 
 use crate::bench::*;
-use remqtt_proto::{Command, Error, ErrorCode, Input, Options, Outcome, SessionState, State, Subscription};
+use remqtt_proto::{
+    Command, Error, ErrorCode, Input, Options, Outcome, PropertyId, PropertyValue, SessionState, State,
+    Subscription,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +45,15 @@ fn after_a_restart_the_restoration_follows_the_connect_and_is_sent_once() {
     assert_eq!(bench.sent(), [], "the one that was sent answers the application too");
     bench.receive(&SUBACK);
     assert!(matches!(bench.completions(2)[..], [Outcome::Subscribed(codes, _)] if *codes == [1]));
+}
+
+#[test]
+fn nothing_but_auth_may_follow_a_connect_with_an_authentication_method() {
+    let connect_properties = one(PropertyId::AuthenticationMethod, PropertyValue::Text("m".into()));
+    let mut bench = restarted(Options { connect_properties, ..options_5() });
+    assert_eq!(behind_connect(&bench.link_up()), []);
+    bench.receive(&CONNACK_NEW_5);
+    assert!(!bench.sent().is_empty(), "the restoration comes after the CONNACK");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::bench::*;
 use remqtt_proto::{
-    Command, Error, ErrorCode, Event, Input, Mark, Options, Outcome, PropertyId, PropertyValue, QoS, Secret,
-    SessionState, State, Version,
+    Command, Error, ErrorCode, Event, Input, Login, Mark, Options, Outcome, PropertyId, PropertyValue, QoS,
+    Secret, SessionState, State, Version,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,9 @@ fn a_login_holds_for_its_attempt_and_changes_nothing_else() {
     bench.command(Command::Start);
     for (login, sent, clean) in [(Some("a"), b'a', 2), (Some("b"), b'b', 0), (None, b'p', 0)] {
         if let Some(name) = login {
-            bench.give(Input::Login(bench.attempt, (Some("u".into()), Some(Secret(name.into())))));
+            let (username, password) = (Some("u".into()), Some(Secret(name.into())));
+            let login = Login { username, password, authentication_data: None };
+            bench.give(Input::Login(bench.attempt, login));
         }
         let connect = bench.link_up();
         assert!(connect.ends_with(&[0, 1, b'u', 0, 1, sent]), "{connect:?}");

@@ -1,6 +1,7 @@
 //! The engine against exact bytes on a clock of the test's own. The scenarios in tests/ play whole stories over all
 //! languages; here is what they cannot reach, and what must never come back.
 
+mod auth;
 mod bench;
 mod cost;
 mod dropin;
