@@ -1,10 +1,13 @@
 // remqtt.hpp: values, ownership, exceptions.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <future>
 #include <stdexcept>
 #include <string>
 #include <thread>
+
+#include <unistd.h>
 
 #define REMQTT_EXCEPTIONS
 #include <remqtt/remqtt.hpp>
@@ -96,6 +99,80 @@ TEST(functions_for_topics_the_log_and_pending_operations_are_reached)
     CHECK(client.pending().empty() && client.drop_publishes().value() == 0);
     CHECK(remqtt::topic_matches("a/#", "a/b") && !remqtt::topic_matches("a/+", "a"));
     client.close().value();
+}
+
+TEST(the_function_of_a_subscription_gets_its_messages_and_lives_as_long)
+{
+    Scene scene(1);
+    std::atomic<int> elsewhere{ 0 };
+    scene.config.on_message([&](remqtt::ClientView, remqtt::MessageView) { elsewhere++; }).value();
+    remqtt::Client client = scene.config.client().value();
+    auto held = std::make_shared<int>(7);
+    std::weak_ptr<int> watched = held;
+    std::promise<std::pair<std::string, uint16_t>> came;
+    remqtt::Subscription wish{ "e", 1 };
+    wish.on_message = [held = std::move(held), &came](remqtt::ClientView, remqtt::MessageView message) {
+        came.set_value({ std::string(message.topic()), message.id() });
+        return remqtt::Ack::now;
+    };
+    CHECK(!client.subscribe({ wish, { "e/#/", 1 } })); // refused: nothing is taken
+    client.subscribe({ wish }).value();
+    wish = {};
+    client.start().value();
+    auto [topic, id] = get(came);
+    CHECK(topic == "e" && id > 0 && elsewhere == 0 && !watched.expired());
+    client.close().value();
+    CHECK(watched.expired());
+}
+
+TEST(a_batch_is_published_up_to_the_first_that_is_refused)
+{
+    Scene scene;
+    remqtt::Client client = scene.config.client().value();
+    std::atomic<int> ended{ 0 };
+    auto held = std::make_shared<int>(7);
+    remqtt::Accepted accepted = client.publish_many(
+        { { "a", "1", { 1 } }, { "b", "2" }, { "#", "3" }, { "c", "4" } },
+        [&, held](const remqtt::Outcome &outcome) { ended += outcome ? 1 : 100; });
+    CHECK(!accepted && accepted.error.status == REMQTT_E_INVALID_TOPIC && accepted.tokens.size() == 2);
+    CHECK(client.pending() == accepted.tokens);
+    CHECK(client.publish_many({}) && client.publish_many({ { "d", "5" } }));
+    client.start().value();
+    client.flush(std::chrono::milliseconds(MINUTE_MS)).value();
+    client.close().value();
+    CHECK(ended == 2 && held.use_count() == 1);
+}
+
+TEST(options_statistics_and_the_socket_can_be_read)
+{
+    Scene scene;
+    scene.config.set("keepalive", "17").value();
+    remqtt::Properties properties;
+    properties.user("key", "value").value();
+    scene.config.connect_properties(properties).value();
+    CHECK(scene.config.get("keepalive") == "17" && scene.config.get("no such option").empty());
+    auto options = remqtt::option_names();
+    CHECK(std::find(options.begin(), options.end(), "keepalive") != options.end());
+    remqtt::Client client = scene.config.client().value();
+    auto socket = client.duplicate_socket();
+    CHECK(!socket && socket.error().status == REMQTT_E_NOT_CONNECTED);
+    client.start().value();
+    client.wait_state(REMQTT_STATE_CONNECTED, std::chrono::milliseconds(MINUTE_MS)).value();
+    CHECK(close(client.duplicate_socket().value()) == 0);
+    auto statistics = client.statistics();
+    CHECK(statistics.front() == std::make_pair(std::string_view("connect_attempts"), uint64_t(1)));
+    CHECK(statistics.size() == sizeof(remqtt_stats) / sizeof(uint64_t) - 1);
+    CHECK(remqtt::mark_names().size() > REMQTT_MARK_DRAINED && client.outage_text(0).empty());
+    client.close().value();
+}
+
+TEST(the_tables_of_the_library_are_read_by_number)
+{
+    CHECK(remqtt::has_all_of_header() && remqtt::version().find('.') != std::string_view::npos);
+    CHECK(remqtt::status_name(REMQTT_E_QUEUE_FULL) == "QueueFull" && !remqtt::status_text(REMQTT_OK).empty());
+    CHECK(remqtt::status_who(REMQTT_E_CONNECTION_LOST) == "network");
+    CHECK(remqtt::property_name(0x11) == "SessionExpiryInterval" && remqtt::property_name(0x7F).empty());
+    CHECK(remqtt::property_kind(0x26) == REMQTT_PROPERTY_PAIR);
 }
 
 TEST(what_belongs_to_the_road_is_handed_over)
