@@ -31,4 +31,5 @@ pub mod report;
 pub mod routes;
 pub mod sized;
 pub mod status;
+pub mod store;
 pub mod transport;

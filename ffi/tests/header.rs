@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// Their order is the order of the header.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     "status",
     "arguments",
     "props",
@@ -24,6 +24,7 @@ const SOURCES: [&str; 17] = [
     "incidents",
     "log",
     "login",
+    "store",
     "message",
 ];
 const LAST: [&str; 1] = ["dispatch"];

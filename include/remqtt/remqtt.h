@@ -31,16 +31,16 @@
  *
  * Callbacks. Each registration is a function, a `user` pointer that it gets back, and a `drop` function, which is
  * called once with `user` after the last call; both must accept any thread. The callbacks of one client come one
- * at a time and in order (but see remqtt_credentials_fn), those of different clients may overlap. No lock of the
- * library is held meanwhile: every function can be called in every callback, freeing and stopping the client
- * included; those that wait return REMQTT_E_DEADLOCK there. A callback that takes long holds up nothing but the
- * callbacks of its client: keep alive, reconnecting and other clients go on. A callback must not leave by longjmp
- * or by a C++ exception.
+ * at a time and in order (but see remqtt_credentials_fn), those of different clients may
+ * overlap. No lock of the library is held meanwhile: every function can be called in every callback, freeing and
+ * stopping the client included; those that wait return REMQTT_E_DEADLOCK there. A callback that takes long holds
+ * up nothing but the callbacks of its client: keep alive, reconnecting and other clients go on. A callback must
+ * not leave by longjmp or by a C++ exception.
  *
  * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush, _sync and _dispatch and remqtt_wind_down wait,
  * all of them for at most the milliseconds that they are given (close: plus a stated grace). Beside them
  * remqtt_client_new may wait up to a second for a store that is in use, and remqtt_client_drop_publishes for the
- * answer of the library's thread.
+ * answer of the library's thread. remqtt_client_new and remqtt_inspection_new read the whole file of a store.
  *
  * Structs that begin with `size_t size` grow by fields at their end. Start from the _INIT macro, which sets the
  * size. A library that is older than your header accepts the struct while its new fields are zero.
@@ -60,7 +60,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 79
+#define REMQTT_ABI_VERSION 80
 
 /**
  * Kind of a property's value: no such property.
@@ -286,6 +286,11 @@ typedef struct remqtt_client remqtt_client;
  * one config, and it can be changed or freed at any time.
  */
 typedef struct remqtt_config remqtt_config;
+
+/**
+ * What was in the file of a store (option "store") when it was read. It never changes; any thread.
+ */
+typedef struct remqtt_inspection remqtt_inspection;
 
 /**
  * What a credentials function fills in. It lives until the function returns.
@@ -1863,7 +1868,7 @@ const char *remqtt_mark_name(size_t index);
 size_t remqtt_client_outage_count(const remqtt_client *c);
 
 /**
- * The outage with this index, 0 being the oldest that is remembered; the last one may still go on. `out->size` must
+ * The outage with this index, 0 being the oldest that is remembered. One is there when it is over. `out->size` must
  * be set: start from REMQTT_OUTAGE_INIT. `out->number` tells when a new outage has moved the indexes.
  * REMQTT_E_INVALID_ARGUMENT: NULL, no such outage, or a size that no version has.
  */
@@ -1908,6 +1913,51 @@ remqtt_status remqtt_config_on_credentials(remqtt_config *config,
 remqtt_status remqtt_login_set(remqtt_login *login,
                                remqtt_str user,
                                remqtt_bytes password);
+
+/**
+ * Reads the store in the file `path` (NUL-terminated) and verifies every page and every row of it; `out` gets what was
+ * found (NULL on failure), to be freed with remqtt_inspection_free. A damaged store is read as far as it can be and is
+ * no failure: see remqtt_inspection_damage. Changes nothing in the file; that of its lock (`path` with `.lock`) may
+ * appear beside it, and no client can use the store meanwhile. Takes as long as the disk takes to copy the file to the
+ * folder for temporary files and to read it there.
+ * REMQTT_E_STORE_LOCKED: a client uses it. REMQTT_E_STORE_FAILED: there is no such file, or the system refuses it. Any
+ * thread.
+ */
+remqtt_status remqtt_inspection_new(const char *path,
+                                    remqtt_inspection **out);
+
+/**
+ * Frees what remqtt_inspection_new gave. NULL is allowed.
+ */
+void remqtt_inspection_free(remqtt_inspection *inspection);
+
+/**
+ * Bytes of the file; 0 for NULL.
+ */
+uint64_t remqtt_inspection_size(const remqtt_inspection *inspection);
+
+/**
+ * What is wrong with the store and what is lost, in words; empty: it is whole, or NULL. Lives as long as the
+ * inspection.
+ */
+remqtt_str remqtt_inspection_damage(const remqtt_inspection *inspection);
+
+/**
+ * How many records a client would find there; 0 for NULL.
+ */
+size_t remqtt_inspection_count(const remqtt_inspection *inspection);
+
+/**
+ * The record with this index, counted from 0, as a JSON object in one line of ASCII: its `kind` (`session`, `publish`,
+ * `message`: received, and the application has not finished with it, `identifier`: of a received QoS 2 message, taken
+ * until its PUBREL, `subscription`), then its fields; a payload as hexadecimal digits. Copied to `buffer`, cut to
+ * `capacity` with its NUL (`buffer` may be NULL when that is 0). Returns the length of the whole text without the NUL;
+ * 0: NULL, or past the last one.
+ */
+size_t remqtt_inspection_record(const remqtt_inspection *inspection,
+                                size_t index,
+                                char *buffer,
+                                size_t capacity);
 
 /**
  * The topic; empty for NULL. Lives as long as the message.

@@ -181,6 +181,35 @@ inline Status ClientView::reconfigure(const Config &config) const
     return detail::status(remqtt_client_reconfigure(raw_, config.raw()));
 }
 
+/// What was in the file of a store that no client uses.
+class Inspection {
+public:
+    /// See remqtt_inspection_new.
+    static Result<Inspection> of(const std::string &path)
+    {
+        remqtt_inspection *made = nullptr;
+        remqtt_status status = remqtt_inspection_new(path.c_str(), &made);
+        return status == REMQTT_OK ? Result<Inspection>(Inspection(made)) : Result<Inspection>(Error::last(status));
+    }
+
+    /// Bytes of the file.
+    uint64_t size() const { return remqtt_inspection_size(raw_.get()); }
+    /// What is wrong with it, in words; empty: it is whole. Lives as long as the inspection.
+    std::string_view damage() const { return detail::view(remqtt_inspection_damage(raw_.get())); }
+    size_t count() const { return remqtt_inspection_count(raw_.get()); }
+    /// The record with this index as a JSON object in one line. See remqtt_inspection_record.
+    std::string record(size_t index) const
+    {
+        return detail::text([this, index](char *buffer, size_t capacity) {
+            return remqtt_inspection_record(raw_.get(), index, buffer, capacity);
+        });
+    }
+
+private:
+    explicit Inspection(remqtt_inspection *own) : raw_(own) {}
+    std::unique_ptr<remqtt_inspection, detail::Free> raw_;
+};
+
 /// The keys of all options, for Config::set and Config::get.
 inline std::vector<std::string_view> option_names() { return detail::names(remqtt_option_name); }
 /// The names of the marks of an outage, in the order of REMQTT_MARK_...

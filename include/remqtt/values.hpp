@@ -129,6 +129,7 @@ struct Free {
     void operator()(remqtt_props *props) const { remqtt_props_free(props); }
     void operator()(remqtt_message *message) const { remqtt_message_free(message); }
     void operator()(remqtt_client *client) const { remqtt_client_free(client); }
+    void operator()(remqtt_inspection *inspection) const { remqtt_inspection_free(inspection); }
 };
 template <class F> void drop(void *user) { delete static_cast<F *>(user); }
 } // namespace detail

@@ -166,6 +166,24 @@ TEST(options_statistics_and_the_socket_can_be_read)
     client.close().value();
 }
 
+TEST(a_store_is_read_while_no_client_uses_it)
+{
+    std::string path = std::string(test_folder()) + "/store";
+    CHECK(remqtt::Inspection::of(path).error().status == REMQTT_E_STORE_FAILED);
+    Scene scene;
+    scene.config.set("store", path).value();
+    {
+        remqtt::Client client = scene.config.client().value();
+        client.publish("a", "hi", { 1 }).value();
+        CHECK(remqtt::Inspection::of(path).error().status == REMQTT_E_STORE_LOCKED);
+        client.sync(std::chrono::milliseconds(MINUTE_MS)).value();
+        client.close().value();
+    }
+    remqtt::Inspection inspection = remqtt::Inspection::of(path).value();
+    CHECK(inspection.size() > 0 && inspection.damage().empty() && inspection.count() == 2);
+    CHECK(inspection.record(1).find("\"payload\": \"6869\"") != std::string::npos && inspection.record(2).empty());
+}
+
 TEST(the_tables_of_the_library_are_read_by_number)
 {
     CHECK(remqtt::has_all_of_header() && remqtt::version().find('.') != std::string_view::npos);

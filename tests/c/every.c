@@ -32,6 +32,7 @@ struct stage {
     uint8_t byte;
     char buffer[256];
     remqtt_login *login;
+    remqtt_inspection *inspection;
     int outside; /* not in a callback of the client: what waits may wait */
 };
 
@@ -44,6 +45,26 @@ static void every_client_new(struct stage *stage)
 {
     CHECK_OK(remqtt_client_new(stage->config, &stage->made));
     remqtt_client_free(stage->made);
+}
+
+/* A file that is no store: opening it is a trouble that is told. */
+static void damage(char path[64], const char *name)
+{
+    snprintf(path, 64, "%s/%s", test_folder(), name);
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL);
+    for (int i = 0; i < 4096; i++) {
+        fputc('x', file);
+    }
+    fclose(file);
+}
+
+static void every_inspection(struct stage *stage)
+{
+    char path[64];
+    damage(path, "inspected");
+    remqtt_inspection_free(stage->inspection);
+    CHECK_OK(remqtt_inspection_new(path, &stage->inspection));
 }
 
 static void every_duplicate_socket(struct stage *stage)
@@ -83,6 +104,7 @@ static void call_everything(remqtt_client *client, const remqtt_message *message
     stage.publication.topic = remqtt_str_of("e/other");
     stage.config = remqtt_config_new();
     stage.props = remqtt_props_new();
+    every_inspection(&stage);
     for (size_t i = 0; i < sizeof every_function / sizeof *every_function; i++) {
         unsigned begin = now_ms();
         every_function[i].call(&stage);
@@ -97,6 +119,7 @@ static void call_everything(remqtt_client *client, const remqtt_message *message
         }
     }
     (void)remqtt_client_start(client); /* remqtt_client_stop was among them */
+    remqtt_inspection_free(stage.inspection);
     remqtt_props_free(stage.props);
     remqtt_config_free(stage.config);
 }
@@ -248,18 +271,6 @@ static remqtt_config *config_of(struct scene *scene, const char *store)
     return config;
 }
 
-/* A file that is no store: opening it is a trouble that is told. */
-static void damage(char *path, size_t capacity)
-{
-    snprintf(path, capacity, "%s/store", test_folder());
-    FILE *file = fopen(path, "w");
-    CHECK(file != NULL);
-    for (int i = 0; i < 4096; i++) {
-        fputc('x', file);
-    }
-    fclose(file);
-}
-
 static void begin_operations(struct scene *scene)
 {
     remqtt_publish_options options = REMQTT_PUBLISH_OPTIONS_INIT;
@@ -310,7 +321,7 @@ static void play(const char *kind, int poll)
     scene.server.gaps = !strcmp(kind, "gap");
     server_start(&scene.server);
     if (!strcmp(kind, "store")) {
-        damage(store, sizeof store);
+        damage(store, "store");
     }
     remqtt_config *config = config_of(&scene, store);
     CHECK_OK(remqtt_config_set(config, "dispatch", poll ? "poll" : "thread"));
