@@ -15,6 +15,7 @@ pub mod boundary;
 pub mod callbacks;
 pub mod client;
 pub mod config;
+pub mod dial;
 pub mod dispatch;
 pub mod fork;
 pub mod handlers;

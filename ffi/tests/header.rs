@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// Their order is the order of the header.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     "status",
     "arguments",
     "props",
@@ -24,6 +24,7 @@ const SOURCES: [&str; 18] = [
     "incidents",
     "log",
     "login",
+    "dial",
     "store",
     "message",
 ];

@@ -31,7 +31,7 @@
  *
  * Callbacks. Each registration is a function, a `user` pointer that it gets back, and a `drop` function, which is
  * called once with `user` after the last call; both must accept any thread. The callbacks of one client come one
- * at a time and in order (but see remqtt_credentials_fn), those of different clients may
+ * at a time and in order (but see remqtt_credentials_fn and remqtt_dial_fn), those of different clients may
  * overlap. No lock of the library is held meanwhile: every function can be called in every callback, freeing and
  * stopping the client included; those that wait return REMQTT_E_DEADLOCK there. A callback that takes long holds
  * up nothing but the callbacks of its client: keep alive, reconnecting and other clients go on. A callback must
@@ -60,7 +60,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 80
+#define REMQTT_ABI_VERSION 81
 
 /**
  * Kind of a property's value: no such property.
@@ -918,6 +918,51 @@ typedef void (*remqtt_log_fn)(void *user, remqtt_client *client, int32_t level, 
  * asks, and when remqtt_client_close has returned: only the `drop` function says that no call follows.
  */
 typedef remqtt_status (*remqtt_credentials_fn)(void *user, remqtt_client *client, remqtt_login *login);
+
+/**
+ * Where a connection shall lead to.
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * Host name or address of the server's URL (of its SRV record, where it names one), or the path of a Unix socket.
+     */
+    remqtt_str host;
+    /**
+     * Port; 0 for a Unix socket.
+     */
+    uint16_t port;
+    /**
+     * 1 if the URL asks for TLS.
+     */
+    uint8_t tls;
+    /**
+     * Zero.
+     */
+    uint8_t reserved;
+    /**
+     * Milliseconds that the whole attempt may take, up to the CONNACK (option "connect_timeout").
+     */
+    uint32_t timeout_ms;
+} remqtt_target;
+
+/**
+ * Called for each connection that is tried, in place of the library's own sockets, proxies and TLS, for a tunnel, a TLS
+ * stack or a device that it does not know; where a server is slow to answer, a second time beside the first. Returns
+ * the descriptor of a connected stream socket (of any family; one end of a socket pair is fine) whose bytes are MQTT, or
+ * WebSocket where the URL says so; if `target->tls` is 1 it is the function that encrypts. From the return on the
+ * descriptor is the library's, which makes it non-blocking, closes it on exec, and closes it when the connection has
+ * ended, or at once if it comes too late for its attempt.
+ * A negative number is a status that says why there is no connection, and so when the next attempt follows:
+ * REMQTT_E_CONNECT_FAILED for what may pass by itself, REMQTT_E_CERTIFICATE_REFUSED for what needs somebody's help. One
+ * that is no status, and a descriptor that is not open, count as REMQTT_E_CONNECT_FAILED.
+ * `target` lives until the function returns. The function runs as a remqtt_credentials_fn does: on a thread of its own,
+ * while the attempt waits for it.
+ */
+typedef int32_t (*remqtt_dial_fn)(void *user, remqtt_client *client, const remqtt_target *target);
 
 /**
  * The call did what it says.
@@ -1913,6 +1958,16 @@ remqtt_status remqtt_config_on_credentials(remqtt_config *config,
 remqtt_status remqtt_login_set(remqtt_login *login,
                                remqtt_str user,
                                remqtt_bytes password);
+
+/**
+ * Sets the function that makes connections. Without one the library makes them. A later call replaces the function;
+ * `drop` (may be NULL) runs when it is replaced or when the config and every client made from it are gone. NULL for
+ * `function` removes it, and `user` is not taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_dial(remqtt_config *config,
+                                    remqtt_dial_fn function,
+                                    void *user,
+                                    remqtt_drop_fn drop);
 
 /**
  * Reads the store in the file `path` (NUL-terminated) and verifies every page and every row of it; `out` gets what was

@@ -118,6 +118,17 @@ public:
         };
         return add(remqtt_config_on_credentials, +call, std::move(handler));
     }
+    /// `handler(ClientView, const remqtt_target &)`, which returns a connected stream socket or a negative status: asked
+    /// for each attempt, on a thread beside the other callbacks. See remqtt_dial_fn.
+    template <class F> Status on_dial(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, const remqtt_target *target) -> int32_t {
+            return detail::guarded(REMQTT_E_CONNECT_FAILED, [&]() -> int32_t {
+                return (*static_cast<F *>(user))(ClientView(client), *target);
+            });
+        };
+        return add(remqtt_config_on_dial, +call, std::move(handler));
+    }
     /// `handler(ClientView, int32_t level, std::string_view text)`, for lines up to `level`, REMQTT_LOG_...
     template <class F> Status on_log(int32_t level, F handler)
     {

@@ -42,6 +42,7 @@ TEST(null_handles_of_config_and_props_are_refused)
     NULL_STATUS(remqtt_config_on_gap(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_log(NULL, REMQTT_LOG_INFO, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_credentials(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_config_on_dial(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_login_set(NULL, no_text, no_bytes));
     CHECK(remqtt_config_get(NULL, NULL, NULL, 0) == 0 && remqtt_option_name(SIZE_MAX) == NULL);
     NULL_STATUS(remqtt_props_add_int(NULL, 2, 1));

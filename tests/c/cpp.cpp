@@ -7,6 +7,8 @@
 #include <string>
 #include <thread>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define REMQTT_EXCEPTIONS
@@ -191,6 +193,32 @@ TEST(the_tables_of_the_library_are_read_by_number)
     CHECK(remqtt::status_who(REMQTT_E_CONNECTION_LOST) == "network");
     CHECK(remqtt::property_name(0x11) == "SessionExpiryInterval" && remqtt::property_name(0x7F).empty());
     CHECK(remqtt::property_kind(0x26) == REMQTT_PROPERTY_PAIR);
+}
+
+TEST(the_application_may_make_the_connections)
+{
+    Scene scene;
+    std::atomic<int> asked{ 0 };
+    scene.config.on_dial([&](remqtt::ClientView, const remqtt_target &target) -> int {
+        if (asked++ == 0) {
+            throw std::runtime_error("not yet");
+        }
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(target.port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        int made = socket(AF_INET, SOCK_STREAM, 0);
+        CHECK(connect(made, static_cast<sockaddr *>(static_cast<void *>(&address)), sizeof address) == 0);
+        return made;
+    }).value();
+    std::atomic<int> caught{ 0 };
+    remqtt::on_exception = [&](std::exception_ptr) { caught++; };
+    remqtt::Client client = scene.config.client().value();
+    client.start().value();
+    client.wait_state(REMQTT_STATE_CONNECTED, std::chrono::milliseconds(MINUTE_MS)).value();
+    CHECK(asked == 2 && caught == 1);
+    client.close().value();
+    remqtt::on_exception = [](std::exception_ptr) { std::terminate(); };
 }
 
 TEST(what_belongs_to_the_road_is_handed_over)

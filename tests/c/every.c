@@ -216,6 +216,17 @@ static remqtt_status on_credentials(void *user, remqtt_client *client, remqtt_lo
     return REMQTT_OK;
 }
 
+static int32_t on_dial(void *user, remqtt_client *client, const remqtt_target *target)
+{
+    struct scene *scene = user;
+    (void)target;
+    if (is(scene, "dial") && atomic_load(&scene->called) == 0) {
+        call_everything(client, NULL, 1);
+        event_add(&scene->called, 1);
+    }
+    return REMQTT_E_CONNECT_FAILED;
+}
+
 static void on_done(void *user, remqtt_client *client, const remqtt_result *result)
 {
     struct scene *scene = user;
@@ -259,6 +270,9 @@ static remqtt_config *config_of(struct scene *scene, const char *store)
     CHECK_OK(remqtt_config_on_gap(config, on_gap, scene, NULL));
     CHECK_OK(remqtt_config_on_log(config, REMQTT_LOG_INFO, on_log, scene, NULL));
     CHECK_OK(remqtt_config_on_credentials(config, on_credentials, scene, NULL));
+    if (is(scene, "dial")) {
+        CHECK_OK(remqtt_config_on_dial(config, on_dial, scene, NULL));
+    }
     if (is(scene, "gap")) {
         CHECK_OK(remqtt_config_set(config, "sequence_in_payload", "true"));
     }
@@ -294,13 +308,19 @@ static void begin_operations(struct scene *scene)
     CHECK_OK(remqtt_client_publish(scene->client, remqtt_str_of("a"), remqtt_bytes_of("x", 1), &options, NULL));
 }
 
-/* Poll mode: runs callbacks until the event has happened; else waits for it. The credentials function has a thread of
- * its own and dispatches there, too: then it is not our turn. */
+/* Whether the callback has a thread of its own, beside that which dispatches. */
+static int is_apart(const struct scene *scene)
+{
+    return is(scene, "credentials") || is(scene, "dial");
+}
+
+/* Poll mode: runs callbacks until the event has happened; else waits for it. A callback that is apart dispatches, too:
+ * then it is not our turn. */
 static void await(struct scene *scene, int poll, atomic_uint *count)
 {
     for (int turns = 0; poll && atomic_load(count) == 0 && turns < MINUTE_MS / 10; turns++) {
         int32_t told = remqtt_client_dispatch(scene->client, 10, 0);
-        CHECK(told >= 0 || (told == REMQTT_E_TIMEOUT && is(scene, "credentials")));
+        CHECK(told >= 0 || (told == REMQTT_E_TIMEOUT && is_apart(scene)));
     }
     CHECK_WAIT(count, 1);
 }
@@ -347,7 +367,7 @@ TEST(every_function_may_be_called_in_every_callback)
 {
     static const char *const kinds[] = {
         "state", "message", "topic", "subscription", "recovered", "store", "quarantined",
-        "gap", "log", "done", "drop of done", "drop of a callback", "dropped", "credentials",
+        "gap", "log", "done", "drop of done", "drop of a callback", "dropped", "credentials", "dial",
     };
     alarm(10 * MINUTE_MS / 1000); /* a deadlock ends the program */
     for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {

@@ -130,4 +130,11 @@ REMQTT_LAYOUT(offsetof(remqtt_gap, topic) == 8);
 REMQTT_LAYOUT(offsetof(remqtt_gap, expected) == 24);
 REMQTT_LAYOUT(offsetof(remqtt_gap, got) == 32);
 REMQTT_LAYOUT(offsetof(remqtt_gap, missing) == 40);
+REMQTT_LAYOUT(sizeof(remqtt_target) == 32);
+REMQTT_LAYOUT(offsetof(remqtt_target, size) == 0);
+REMQTT_LAYOUT(offsetof(remqtt_target, host) == 8);
+REMQTT_LAYOUT(offsetof(remqtt_target, port) == 24);
+REMQTT_LAYOUT(offsetof(remqtt_target, tls) == 26);
+REMQTT_LAYOUT(offsetof(remqtt_target, reserved) == 27);
+REMQTT_LAYOUT(offsetof(remqtt_target, timeout_ms) == 28);
 #endif
