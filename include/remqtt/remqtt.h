@@ -18,7 +18,8 @@
  * Status. A remqtt_status is REMQTT_OK (0) or a negative REMQTT_E_... number; remqtt_last_error has the words for
  * the last failure of the thread. Only the codes that say something special about a function are named with it; any
  * of them can return REMQTT_E_INVALID_ARGUMENT (a NULL that is not allowed, text that is no UTF-8, a flag other
- * than 0 and 1), REMQTT_E_FORKED and REMQTT_E_PANIC (a defect of the library, caught at its border).
+ * than 0 and 1), REMQTT_E_FORKED and REMQTT_E_PANIC (a defect of the library, caught at its border). What a call
+ * leaves in errno means nothing.
  *
  * Ownership. You free what a function whose name ends in _new or _ref gave you, with the _free of the same name,
  * and nothing else; the library never asks for free(). Everything that is passed in is copied before the call
