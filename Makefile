@@ -94,8 +94,8 @@ test-languages: shims
 test-matrix: shims
 	@$(SHIMS) $(QUIET) test-matrix $(CARGO) test -p remqtt-tests --test roads -- --nocapture
 	@sed -n '/^road /,/cells green/p' $(TARGET)/logs/test-matrix.log
-test-python: python
-	@$(QUIET) test-python $(PY) -m pytest -q tests/python
+test-python: python lib
+	@REMQTT_LIBRARY=$(TARGET)/release/libremqtt.so $(QUIET) test-python $(PY) -m pytest -q tests/python
 	@grep '^|' $(TARGET)/logs/test-python.log
 # One wheel for every CPython from 3.9 on, and the whole suite with each that is on the machine.
 test-pythons: setup

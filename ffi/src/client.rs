@@ -16,6 +16,7 @@ use remqtt_core::{Client, Error, ErrorCode, Pool, Ticket};
 use crate::arguments::by_ref;
 use crate::callbacks::{remqtt_done_fn, Callback, REMQTT_STATE_STOPPED};
 use crate::config::remqtt_config;
+use crate::dial::Caller;
 use crate::fork;
 use crate::handlers::Callbacks;
 use crate::login::Asker;
@@ -76,10 +77,14 @@ impl remqtt_client {
             ended: Mutex::new(false),
             changed: Condvar::new(),
         });
-        let credentials = client.callbacks.lock().credentials.clone();
+        let Callbacks { credentials, dial, .. } = config.callbacks.clone();
         if let Some(callback) = credentials {
             let asker = Asker { client: Arc::downgrade(&client), callback };
             client.core.ask_credentials(Some(Arc::new(asker)))?;
+        }
+        if let Some(callback) = dial {
+            let caller = Caller { client: Arc::downgrade(&client), callback };
+            client.core.dial_with(Some(Arc::new(caller)))?;
         }
         if !client.poll {
             client.core.dispatch_on(Pool::shared(), client.clone());
@@ -130,8 +135,9 @@ impl remqtt_client {
         drop(callbacks); // runs drop functions, so outside the lock
         self.routes.end();
 
-        // The only error: the process is another one, and the function its parent's.
+        // The only error: the process is another one, and the functions its parent's.
         let _ = self.core.ask_credentials(None);
+        let _ = self.core.dial_with(None);
         *self.ended.lock() = true;
         self.changed.notify_all();
     }

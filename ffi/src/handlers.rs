@@ -8,6 +8,7 @@ use crate::callbacks::{
     remqtt_drop_fn, remqtt_message_fn, remqtt_recovered_fn, remqtt_state_fn, remqtt_store_fn, Callback,
 };
 use crate::config::{change, remqtt_config};
+use crate::dial::remqtt_dial_fn;
 use crate::incidents::{remqtt_gap_fn, remqtt_quarantined_fn};
 use crate::log::Log;
 use crate::login::remqtt_credentials_fn;
@@ -25,6 +26,7 @@ pub(crate) struct Callbacks {
     pub(crate) log: Option<Log>,
     pub(crate) credentials: Option<Arc<Callback<remqtt_credentials_fn>>>,
     pub(crate) auth: Option<Arc<Callback<remqtt_auth_fn>>>,
+    pub(crate) dial: Option<Arc<Callback<remqtt_dial_fn>>>,
 }
 
 /// Puts a function in its place, or takes it away where none is given.

@@ -8,6 +8,7 @@ use crate::arguments::{remqtt_bytes, remqtt_str};
 use crate::auth::remqtt_auth;
 use crate::batch::remqtt_publication;
 use crate::callbacks::{remqtt_result, remqtt_state_event};
+use crate::dial::remqtt_target;
 use crate::incidents::{remqtt_gap, remqtt_quarantined};
 use crate::operations::{remqtt_publish_options, remqtt_subscription};
 use crate::report::{remqtt_failure, remqtt_outage, remqtt_stats};
@@ -69,6 +70,7 @@ fn the_layout_is_the_committed_one() {
         remqtt_quarantined { size token packet_identifier qos readable reserved topic payload }
         remqtt_gap { size topic expected got missing }
         remqtt_auth { size exchange reason reserved data props }
+        remqtt_target { size host port tls reserved timeout_ms }
     };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/c/layout.h");
     if std::env::var_os("REMQTT_WRITE").is_some() {

@@ -276,7 +276,7 @@ pub unsafe extern "C" fn remqtt_client_outage_count(c: *const remqtt_client) -> 
     boundary(|_| 0, || Ok(unsafe { client(c) }?.core.timeline().len()))
 }
 
-/// The outage with this index, 0 being the oldest that is remembered; the last one may still go on. `out->size` must
+/// The outage with this index, 0 being the oldest that is remembered. One is there when it is over. `out->size` must
 /// be set: start from REMQTT_OUTAGE_INIT. `out->number` tells when a new outage has moved the indexes.
 /// REMQTT_E_INVALID_ARGUMENT: NULL, no such outage, or a size that no version has.
 #[no_mangle]

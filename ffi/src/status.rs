@@ -13,7 +13,7 @@ use crate::boundary::{boundary, last_error};
 pub type remqtt_status = i32;
 
 /// Grows by one with each function, field or constant that is added to the header.
-pub const REMQTT_ABI_VERSION: u32 = 80;
+pub const REMQTT_ABI_VERSION: u32 = 82;
 
 /// The call did what it says.
 pub const REMQTT_OK: remqtt_status = 0;

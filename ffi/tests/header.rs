@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// Their order is the order of the header.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 20] = [
     "status",
     "arguments",
     "props",
@@ -25,6 +25,8 @@ const SOURCES: [&str; 18] = [
     "log",
     "login",
     "auth",
+    "dial",
+    "store",
     "message",
 ];
 const LAST: [&str; 1] = ["dispatch"];

@@ -18,7 +18,8 @@
  * Status. A remqtt_status is REMQTT_OK (0) or a negative REMQTT_E_... number; remqtt_last_error has the words for
  * the last failure of the thread. Only the codes that say something special about a function are named with it; any
  * of them can return REMQTT_E_INVALID_ARGUMENT (a NULL that is not allowed, text that is no UTF-8, a flag other
- * than 0 and 1), REMQTT_E_FORKED and REMQTT_E_PANIC (a defect of the library, caught at its border).
+ * than 0 and 1), REMQTT_E_FORKED and REMQTT_E_PANIC (a defect of the library, caught at its border). What a call
+ * leaves in errno means nothing.
  *
  * Ownership. You free what a function whose name ends in _new or _ref gave you, with the _free of the same name,
  * and nothing else; the library never asks for free(). Everything that is passed in is copied before the call
@@ -31,16 +32,16 @@
  *
  * Callbacks. Each registration is a function, a `user` pointer that it gets back, and a `drop` function, which is
  * called once with `user` after the last call; both must accept any thread. The callbacks of one client come one
- * at a time and in order (but see remqtt_credentials_fn), those of different clients may overlap. No lock of the
- * library is held meanwhile: every function can be called in every callback, freeing and stopping the client
- * included; those that wait return REMQTT_E_DEADLOCK there. A callback that takes long holds up nothing but the
- * callbacks of its client: keep alive, reconnecting and other clients go on. A callback must not leave by longjmp
- * or by a C++ exception.
+ * at a time and in order (but see remqtt_credentials_fn and remqtt_dial_fn), those of different clients may
+ * overlap. No lock of the library is held meanwhile: every function can be called in every callback, freeing and
+ * stopping the client included; those that wait return REMQTT_E_DEADLOCK there. A callback that takes long holds
+ * up nothing but the callbacks of its client: keep alive, reconnecting and other clients go on. A callback must
+ * not leave by longjmp or by a C++ exception.
  *
  * Waiting. Only remqtt_client_close, _wait, _wait_state, _flush, _sync and _dispatch and remqtt_wind_down wait,
  * all of them for at most the milliseconds that they are given (close: plus a stated grace). Beside them
  * remqtt_client_new may wait up to a second for a store that is in use, and remqtt_client_drop_publishes for the
- * answer of the library's thread.
+ * answer of the library's thread. remqtt_client_new and remqtt_inspection_new read the whole file of a store.
  *
  * Structs that begin with `size_t size` grow by fields at their end. Start from the _INIT macro, which sets the
  * size. A library that is older than your header accepts the struct while its new fields are zero.
@@ -60,7 +61,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 80
+#define REMQTT_ABI_VERSION 81
 
 /**
  * Kind of a property's value: no such property.
@@ -286,6 +287,11 @@ typedef struct remqtt_client remqtt_client;
  * one config, and it can be changed or freed at any time.
  */
 typedef struct remqtt_config remqtt_config;
+
+/**
+ * What was in the file of a store (option "store") when it was read. It never changes; any thread.
+ */
+typedef struct remqtt_inspection remqtt_inspection;
 
 /**
  * What a credentials function fills in. It lives until the function returns.
@@ -917,7 +923,7 @@ typedef void (*remqtt_log_fn)(void *user, remqtt_client *client, int32_t level, 
 typedef remqtt_status (*remqtt_credentials_fn)(void *user, remqtt_client *client, remqtt_login *login);
 
 /**
- * An AUTH of the server: the next step of an exchange that authenticates, by the method of the CONNECT.
+ * Where a connection shall lead to.
  */
 typedef struct {
     /**
@@ -925,35 +931,41 @@ typedef struct {
      */
     size_t size;
     /**
-     * What remqtt_client_authenticate answers. 0: it wants no answer.
+     * Host name or address of the server's URL (of its SRV record, where it names one), or the path of a Unix socket.
      */
-    uint64_t exchange;
+    remqtt_str host;
     /**
-     * 0x18: the exchange goes on. 0: the connection is authenticated anew.
+     * Port; 0 for a Unix socket.
      */
-    uint8_t reason;
+    uint16_t port;
+    /**
+     * 1 if the URL asks for TLS.
+     */
+    uint8_t tls;
     /**
      * Zero.
      */
-    uint8_t reserved[7];
+    uint8_t reserved;
     /**
-     * The authentication data; its `ptr` is NULL where there is none. The library shows it in no log.
+     * Milliseconds that the whole attempt may take, up to the CONNACK (option "connect_timeout").
      */
-    remqtt_bytes data;
-    /**
-     * All properties: method, data, reason string, user properties; never NULL.
-     */
-    const remqtt_props *props;
-} remqtt_auth;
+    uint32_t timeout_ms;
+} remqtt_target;
 
 /**
- * Called when the server sends an AUTH. `auth` and everything it points to live until the function returns. Returns
- * REMQTT_OK: it is answered by remqtt_client_authenticate, here or later, within the time of the option
- * "connect_timeout", which counts from the beginning of the attempt or of the re-authentication. Any other status:
- * it is not, and the attempt or the connection ends with REMQTT_E_AUTHENTICATION_FAILED; the next attempt follows
- * the schedule.
+ * Called for each connection that is tried, in place of the library's own sockets, proxies and TLS, for a tunnel, a TLS
+ * stack or a device that it does not know; where a server is slow to answer, a second time beside the first. Returns
+ * the descriptor of a connected stream socket (of any family; one end of a socket pair is fine) whose bytes are MQTT, or
+ * WebSocket where the URL says so; if `target->tls` is 1 it is the function that encrypts. From the return on the
+ * descriptor is the library's, which makes it non-blocking, closes it on exec, and closes it when the connection has
+ * ended, or at once if it comes too late for its attempt.
+ * A negative number is a status that says why there is no connection, and so when the next attempt follows:
+ * REMQTT_E_CONNECT_FAILED for what may pass by itself, REMQTT_E_CERTIFICATE_REFUSED for what needs somebody's help. One
+ * that is no status, and a descriptor that is not open, count as REMQTT_E_CONNECT_FAILED.
+ * `target` lives until the function returns. The function runs as a remqtt_credentials_fn does: on a thread of its own,
+ * while the attempt waits for it.
  */
-typedef remqtt_status (*remqtt_auth_fn)(void *user, remqtt_client *client, const remqtt_auth *auth);
+typedef int32_t (*remqtt_dial_fn)(void *user, remqtt_client *client, const remqtt_target *target);
 
 /**
  * The call did what it says.
@@ -1910,7 +1922,7 @@ const char *remqtt_mark_name(size_t index);
 size_t remqtt_client_outage_count(const remqtt_client *c);
 
 /**
- * The outage with this index, 0 being the oldest that is remembered; the last one may still go on. `out->size` must
+ * The outage with this index, 0 being the oldest that is remembered. One is there when it is over. `out->size` must
  * be set: start from REMQTT_OUTAGE_INIT. `out->number` tells when a new outage has moved the indexes.
  * REMQTT_E_INVALID_ARGUMENT: NULL, no such outage, or a size that no version has.
  */
@@ -1957,39 +1969,59 @@ remqtt_status remqtt_login_set(remqtt_login *login,
                                remqtt_bytes password);
 
 /**
- * Sets the authentication data (0x16) of this attempt's CONNECT in a credentials function, for the method (0x15)
- * that stands in its properties, remqtt_config_set_connect_props. Copied. A `ptr` of NULL: what stands there, too.
+ * Sets the function that makes connections. Without one the library makes them. A later call replaces the function;
+ * `drop` (may be NULL) runs when it is replaced or when the config and every client made from it are gone. NULL for
+ * `function` removes it, and `user` is not taken. On failure `user` is not taken either.
  */
-remqtt_status remqtt_login_set_auth_data(remqtt_login *login,
-                                         remqtt_bytes data);
-
-/**
- * Sets the function for AUTH packets. The method, and first data that are the same for all attempts, are properties
- * of the CONNECT (remqtt_config_set_connect_props, 0x15 and 0x16); other first data for each attempt come from a
- * remqtt_credentials_fn. Without a function a server that sends AUTH is refused, with
- * REMQTT_E_AUTHENTICATION_FAILED. A later call replaces the function; `drop` (may be NULL) runs when it is replaced
- * or when the config and every client made from it are gone. NULL for `function` removes it, and `user` is not
- * taken. On failure `user` is not taken either.
- */
-remqtt_status remqtt_config_on_auth(remqtt_config *config,
-                                    remqtt_auth_fn function,
+remqtt_status remqtt_config_on_dial(remqtt_config *config,
+                                    remqtt_dial_fn function,
                                     void *user,
                                     remqtt_drop_fn drop);
 
 /**
- * Answers an AUTH of the server, `exchange` of its remqtt_auth; an answer that comes too late, or twice, does
- * nothing. 0: asks the server of the connection that is up to authenticate us anew, by the method of the CONNECT,
- * for credentials that expire; nothing happens while an exchange is under way. A function of remqtt_config_on_auth
- * hears what comes of it: further steps, then `reason` 0; a server that refuses ends the connection. `data`: the
- * authentication data; a `ptr` of NULL means that there is none. `props` (reason string 0x1F, user properties 0x26)
- * may be NULL. All is copied. Returns at once.
- * REMQTT_E_INVALID_ARGUMENT: the properties are others, or `exchange` is 0 and the CONNECT has no method.
- * REMQTT_E_NOT_CONNECTED: `exchange` is 0, and there is no connection. REMQTT_E_CLOSED.
+ * Reads the store in the file `path` (NUL-terminated) and verifies every page and every row of it; `out` gets what was
+ * found (NULL on failure), to be freed with remqtt_inspection_free. A damaged store is read as far as it can be and is
+ * no failure: see remqtt_inspection_damage. Changes nothing in the file; that of its lock (`path` with `.lock`) may
+ * appear beside it, and no client can use the store meanwhile. Takes as long as the disk takes to copy the file to the
+ * folder for temporary files and to read it there.
+ * REMQTT_E_STORE_LOCKED: a client uses it. REMQTT_E_STORE_FAILED: there is no such file, or the system refuses it. Any
+ * thread.
  */
-remqtt_status remqtt_client_authenticate(remqtt_client *c,
-                                         uint64_t exchange,
-                                         remqtt_bytes data,
-                                         const remqtt_props *props);
+remqtt_status remqtt_inspection_new(const char *path,
+                                    remqtt_inspection **out);
+
+/**
+ * Frees what remqtt_inspection_new gave. NULL is allowed.
+ */
+void remqtt_inspection_free(remqtt_inspection *inspection);
+
+/**
+ * Bytes of the file; 0 for NULL.
+ */
+uint64_t remqtt_inspection_size(const remqtt_inspection *inspection);
+
+/**
+ * What is wrong with the store and what is lost, in words; empty: it is whole, or NULL. Lives as long as the
+ * inspection.
+ */
+remqtt_str remqtt_inspection_damage(const remqtt_inspection *inspection);
+
+/**
+ * How many records a client would find there; 0 for NULL.
+ */
+size_t remqtt_inspection_count(const remqtt_inspection *inspection);
+
+/**
+ * The record with this index, counted from 0, as a JSON object in one line of ASCII: its `kind` (`session`, `publish`,
+ * `message`: received, and the application has not finished with it, `identifier`: of a received QoS 2 message, taken
+ * until its PUBREL, `subscription`), then its fields; a payload as hexadecimal digits. Copied to `buffer`, cut to
+ * `capacity` with its NUL (`buffer` may be NULL when that is 0). Returns the length of the whole text without the NUL;
+ * 0: NULL, or past the last one.
+ */
+size_t remqtt_inspection_record(const remqtt_inspection *inspection,
+                                size_t index,
+                                char *buffer,
+                                size_t capacity);
 
 /**
  * The topic; empty for NULL. Lives as long as the message.

@@ -9,237 +9,11 @@
 #ifndef REMQTT_HPP
 #define REMQTT_HPP
 
-#include <future>
+#include <optional>
 
-#include "values.hpp"
+#include "client.hpp"
 
 namespace remqtt {
-
-class Config;
-
-namespace detail {
-template <class F> int32_t call_message(void *user, remqtt_client *client, const remqtt_message *message);
-}
-
-/// A client, for the time of a callback.
-class ClientView {
-public:
-    explicit ClientView(remqtt_client *raw = nullptr) : raw_(raw) {}
-
-    Status start() const { return detail::status(remqtt_client_start(raw_)); }
-    Status stop(uint8_t reason = 0) const { return detail::status(remqtt_client_stop(raw_, reason, nullptr)); }
-    Status close(std::chrono::milliseconds drain = {}) const
-    {
-        return detail::status(remqtt_client_close(raw_, detail::ms(drain)));
-    }
-    Status wait_state(int32_t state, std::chrono::milliseconds timeout) const
-    {
-        return detail::status(remqtt_client_wait_state(raw_, state, detail::ms(timeout)));
-    }
-    /// Waits until everything accepted so far is durable in the store.
-    Status sync(std::chrono::milliseconds timeout) const
-    {
-        return detail::status(remqtt_client_sync(raw_, detail::ms(timeout)));
-    }
-    Status flush(std::chrono::milliseconds timeout) const
-    {
-        return detail::status(remqtt_client_flush(raw_, detail::ms(timeout)));
-    }
-    Status wait(remqtt_token token, std::chrono::milliseconds timeout) const
-    {
-        return detail::status(remqtt_client_wait(raw_, token, detail::ms(timeout)));
-    }
-    Status reconnect_now() const { return detail::status(remqtt_client_reconnect_now(raw_)); }
-    Status network_changed() const { return detail::status(remqtt_client_network_changed(raw_)); }
-    int32_t state() const { return remqtt_client_state(raw_); }
-    /// Answers an AUTH; 0: asks the server to authenticate the connection anew. See remqtt_client_authenticate.
-    Status authenticate(uint64_t exchange, std::string_view data, PropertiesView properties = PropertiesView()) const
-    {
-        return detail::status(
-            remqtt_client_authenticate(raw_, exchange, detail::bytes(data), properties.raw()));
-    }
-
-    Result<remqtt_token> publish(std::string_view topic, std::string_view payload, const PublishOptions &how = {},
-                                 Done done = nullptr) const
-    {
-        remqtt_publish_options options = REMQTT_PUBLISH_OPTIONS_INIT;
-        options.qos = how.qos;
-        options.retain = how.retain;
-        options.level = how.level;
-        options.props = how.properties.raw();
-        auto user = take(std::move(done));
-        options.done = user ? call_done : nullptr;
-        options.user = user.get();
-        options.drop = user ? detail::drop<Done> : nullptr;
-        remqtt_token token = 0;
-        return begun(remqtt_client_publish(raw_, detail::str(topic), detail::bytes(payload), &options, &token), token,
-                     user);
-    }
-    Result<remqtt_token> subscribe(const std::vector<Subscription> &wishes, Done done = nullptr,
-                                   PropertiesView properties = PropertiesView()) const
-    {
-        std::vector<remqtt_subscription> each;
-        for (const Subscription &wish : wishes) {
-            remqtt_subscription raw = REMQTT_SUBSCRIPTION_INIT;
-            raw.filter = detail::str(wish.filter);
-            raw.qos = wish.qos;
-            raw.no_local = wish.no_local;
-            raw.retain_as_published = wish.retain_as_published;
-            raw.retain_handling = wish.retain_handling;
-            each.push_back(raw);
-        }
-        auto user = take(std::move(done));
-        remqtt_token token = 0;
-        return begun(remqtt_client_subscribe(raw_, each.data(), each.size(), properties.raw(),
-                                             user ? call_done : nullptr, user.get(),
-                                             user ? detail::drop<Done> : nullptr, &token),
-                     token, user);
-    }
-    Result<remqtt_token> unsubscribe(const std::vector<std::string_view> &filters, Done done = nullptr) const
-    {
-        std::vector<remqtt_str> each;
-        for (std::string_view filter : filters) {
-            each.push_back(detail::str(filter));
-        }
-        auto user = take(std::move(done));
-        remqtt_token token = 0;
-        return begun(remqtt_client_unsubscribe(raw_, each.data(), each.size(), nullptr, user ? call_done : nullptr,
-                                               user.get(), user ? detail::drop<Done> : nullptr, &token),
-                     token, user);
-    }
-    /// Publishes and gives the outcome to wait for. Do not wait in a callback.
-    Result<std::future<Outcome>> publish_future(std::string_view topic, std::string_view payload,
-                                                const PublishOptions &how = {}) const
-    {
-        auto promise = std::make_shared<std::promise<Outcome>>();
-        auto future = promise->get_future();
-        auto begun = publish(topic, payload, how, [promise](const Outcome &outcome) { promise->set_value(outcome); });
-        if (!begun) {
-            return begun.error();
-        }
-        return future;
-    }
-
-    /// The function for the messages whose topic this filter covers: `handler(ClientView, MessageView)`, which returns
-    /// nothing or an Ack. See remqtt_client_on_topic.
-    template <class F> Status on_topic(std::string_view filter, F handler) const
-    {
-        auto user = std::make_unique<F>(std::move(handler));
-        remqtt_status status = remqtt_client_on_topic(raw_, detail::str(filter), detail::call_message<F>, user.get(),
-                                                      detail::drop<F>);
-        if (status == REMQTT_OK) {
-            (void)user.release();
-        }
-        return detail::status(status);
-    }
-    Status forget_topic(std::string_view filter) const
-    {
-        return detail::status(remqtt_client_on_topic(raw_, detail::str(filter), nullptr, nullptr, nullptr));
-    }
-    /// The operations that are not complete, oldest first, those of an earlier process included.
-    std::vector<remqtt_token> pending() const
-    {
-        size_t count = 0;
-        std::vector<remqtt_token> tokens;
-        while (remqtt_client_pending(raw_, tokens.data(), tokens.size(), &count) == REMQTT_OK && count > tokens.size()) {
-            tokens.resize(count);
-        }
-        tokens.resize(count);
-        return tokens;
-    }
-    /// The function for the end of an operation that has none, such as one of an earlier process.
-    Status on_done(remqtt_token token, Done done) const
-    {
-        auto user = take(std::move(done));
-        auto status = remqtt_client_on_done(raw_, token, user ? call_done : nullptr, user.get(), detail::drop<Done>);
-        if (status == REMQTT_OK) {
-            (void)user.release();
-        }
-        return detail::status(status);
-    }
-    /// Gives up every publish of QoS 1 and 2 that is not complete. Gives how many there were.
-    Result<size_t> drop_publishes() const
-    {
-        size_t count = 0;
-        remqtt_status status = remqtt_client_drop_publishes(raw_, nullptr, nullptr, &count);
-        return status == REMQTT_OK ? Result<size_t>(count) : Result<size_t>(Error::last(status));
-    }
-    /// Uses these options from the next connection on.
-    Status reconfigure(const Config &config) const;
-
-    Result<remqtt_stats> stats() const
-    {
-        remqtt_stats stats = REMQTT_STATS_INIT;
-        remqtt_status status = remqtt_client_stats(raw_, &stats);
-        return status == REMQTT_OK ? Result<remqtt_stats>(stats) : Result<remqtt_stats>(Error::last(status));
-    }
-    /// The last outages, oldest first.
-    std::vector<remqtt_outage> timeline() const
-    {
-        std::vector<remqtt_outage> outages;
-        remqtt_outage outage = REMQTT_OUTAGE_INIT;
-        while (remqtt_client_outage(raw_, outages.size(), &outage) == REMQTT_OK) {
-            outages.push_back(outage);
-        }
-        return outages;
-    }
-    /// Poll mode: readable while dispatch has work.
-    int event_fd() const { return remqtt_client_event_fd(raw_); }
-    Result<int> dispatch(std::chrono::milliseconds timeout, uint32_t max_events = 0) const
-    {
-        int32_t told = remqtt_client_dispatch(raw_, detail::ms(timeout), max_events);
-        return told >= 0 ? Result<int>(told) : Result<int>(Error::last(told));
-    }
-    remqtt_client *raw() const { return raw_; }
-
-private:
-    static std::unique_ptr<Done> take(Done done)
-    {
-        return done ? std::make_unique<Done>(std::move(done)) : nullptr;
-    }
-    /// The library owns `user` from a successful call on; its drop function may have run by now. The token is a
-    /// reference because the call that sets it may be evaluated after this argument.
-    static Result<remqtt_token> begun(remqtt_status status, const remqtt_token &token, std::unique_ptr<Done> &user)
-    {
-        if (status != REMQTT_OK) {
-            return Error::last(status);
-        }
-        (void)user.release();
-        return token;
-    }
-    static void call_done(void *user, remqtt_client *, const remqtt_result *result)
-    {
-        detail::guarded(0, [&] {
-            Outcome outcome{ result->token, result->status, result->reason,
-                             { result->codes.ptr, result->codes.ptr + result->codes.len },
-                             std::string(detail::view(result->text)) };
-            (*static_cast<Done *>(user))(outcome);
-            return 0;
-        });
-    }
-
-    remqtt_client *raw_;
-};
-
-/// A reference to a client; copies are further ones. The last to go closes the client.
-class Client : public ClientView {
-public:
-    Client() = default;
-    explicit Client(remqtt_client *own) : ClientView(own), own_(own) {}
-    Client(const Client &other) : Client(remqtt_client_ref(other.raw())) {}
-    Client(Client &&other) noexcept : Client(other.own_.release()) { other.ClientView::operator=(ClientView()); }
-    Client &operator=(Client other) noexcept
-    {
-        std::swap(own_, other.own_);
-        ClientView::operator=(ClientView(own_.get()));
-        return *this;
-    }
-    /// The client of a callback for as long as you want.
-    static Client keep(ClientView view) { return Client(remqtt_client_ref(view.raw())); }
-
-private:
-    std::unique_ptr<remqtt_client, detail::Free> own_;
-};
 
 /// What a client is made from.
 class Config {
@@ -249,6 +23,13 @@ public:
     Status set(const std::string &key, const std::string &value)
     {
         return detail::status(remqtt_config_set(raw_.get(), key.c_str(), value.c_str()));
+    }
+    /// The option as set() takes it; a secret shows only that it is set. Empty too if there is no such option.
+    std::string get(const std::string &key) const
+    {
+        return detail::text([this, &key](char *buffer, size_t capacity) {
+            return remqtt_config_get(raw_.get(), key.c_str(), buffer, capacity);
+        });
     }
     Status server(const std::string &url) { return detail::status(remqtt_config_add_server(raw_.get(), url.c_str())); }
     Status client_id(std::string_view id)
@@ -293,6 +74,11 @@ public:
     {
         return detail::status(remqtt_config_set_will(raw_.get(), detail::str(topic), detail::bytes(payload), how.qos,
                                                      how.retain, how.properties.raw()));
+    }
+    /// Properties of the CONNECT beyond those that have an option.
+    Status connect_properties(PropertiesView properties)
+    {
+        return detail::status(remqtt_config_set_connect_props(raw_.get(), properties.raw()));
     }
 
     /// `handler(ClientView, const remqtt_state_event &)`
@@ -352,6 +138,17 @@ public:
             });
         };
         return add(remqtt_config_on_credentials, +call, std::move(handler));
+    }
+    /// `handler(ClientView, const remqtt_target &)`, which returns a connected stream socket or a negative status: asked
+    /// for each attempt, on a thread beside the other callbacks. See remqtt_dial_fn.
+    template <class F> Status on_dial(F handler)
+    {
+        auto call = [](void *user, remqtt_client *client, const remqtt_target *target) -> int32_t {
+            return detail::guarded(REMQTT_E_CONNECT_FAILED, [&]() -> int32_t {
+                return (*static_cast<F *>(user))(ClientView(client), *target);
+            });
+        };
+        return add(remqtt_config_on_dial, +call, std::move(handler));
     }
     /// `handler(ClientView, int32_t level, std::string_view text)`, for lines up to `level`, REMQTT_LOG_...
     template <class F> Status on_log(int32_t level, F handler)
@@ -416,19 +213,45 @@ inline Status ClientView::reconfigure(const Config &config) const
     return detail::status(remqtt_client_reconfigure(raw_, config.raw()));
 }
 
-namespace detail {
-template <class F> int32_t call_message(void *user, remqtt_client *client, const remqtt_message *message)
+/// What was in the file of a store that no client uses.
+class Inspection {
+public:
+    /// See remqtt_inspection_new.
+    static Result<Inspection> of(const std::string &path)
+    {
+        remqtt_inspection *made = nullptr;
+        remqtt_status status = remqtt_inspection_new(path.c_str(), &made);
+        return status == REMQTT_OK ? Result<Inspection>(Inspection(made)) : Result<Inspection>(Error::last(status));
+    }
+
+    /// Bytes of the file.
+    uint64_t size() const { return remqtt_inspection_size(raw_.get()); }
+    /// What is wrong with it, in words; empty: it is whole. Lives as long as the inspection.
+    std::string_view damage() const { return detail::view(remqtt_inspection_damage(raw_.get())); }
+    size_t count() const { return remqtt_inspection_count(raw_.get()); }
+    /// The record with this index as a JSON object in one line. See remqtt_inspection_record.
+    std::string record(size_t index) const
+    {
+        return detail::text([this, index](char *buffer, size_t capacity) {
+            return remqtt_inspection_record(raw_.get(), index, buffer, capacity);
+        });
+    }
+
+private:
+    explicit Inspection(remqtt_inspection *own) : raw_(own) {}
+    std::unique_ptr<remqtt_inspection, detail::Free> raw_;
+};
+
+/// The keys of all options, for Config::set and Config::get.
+inline std::vector<std::string_view> option_names() { return detail::names(remqtt_option_name); }
+/// The names of the marks of an outage, in the order of REMQTT_MARK_...
+inline std::vector<std::string_view> mark_names() { return detail::names(remqtt_mark_name); }
+
+/// Ends the library's threads if every client is closed. See remqtt_wind_down.
+inline Status wind_down(std::chrono::milliseconds timeout)
 {
-    return guarded(REMQTT_ACK_LATER, [&]() -> int32_t {
-        F &handle = *static_cast<F *>(user);
-        if constexpr (std::is_void_v<std::invoke_result_t<F &, ClientView, MessageView>>) {
-            return handle(ClientView(client), MessageView(message)), 0;
-        } else {
-            return static_cast<int32_t>(handle(ClientView(client), MessageView(message)));
-        }
-    });
+    return detail::status(remqtt_wind_down(detail::ms(timeout)));
 }
-} // namespace detail
 
 } // namespace remqtt
 

@@ -5,6 +5,7 @@
 #ifndef REMQTT_VALUES_HPP
 #define REMQTT_VALUES_HPP
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <exception>
@@ -22,6 +23,39 @@
 
 namespace remqtt {
 
+namespace detail {
+/// A static string of the library; empty for NULL.
+inline std::string_view name(const char *text) { return text ? text : std::string_view(); }
+/// All names of a table of the library.
+inline std::vector<std::string_view> names(const char *(*at)(size_t index))
+{
+    std::vector<std::string_view> all;
+    while (const char *name = at(all.size())) {
+        all.emplace_back(name);
+    }
+    return all;
+}
+/// The text whose length `copy(buffer, capacity)` returns and which it copies.
+template <class Copy> std::string text(Copy copy)
+{
+    std::string text(copy(nullptr, 0), '\0');
+    text.resize(std::min(text.size(), copy(text.data(), text.size() + 1)));
+    return text;
+}
+} // namespace detail
+
+/// The version of the library that is loaded.
+inline std::string_view version() { return remqtt_version(); }
+/// Whether the library that is loaded has everything that the header has.
+inline bool has_all_of_header() { return remqtt_abi_version() >= REMQTT_ABI_VERSION; }
+
+/// The name of a status, as in `QueueFull`.
+inline std::string_view status_name(remqtt_status status) { return remqtt_status_name(status); }
+/// What a status means.
+inline std::string_view status_text(remqtt_status status) { return remqtt_status_text(status); }
+/// Who caused it: `you`, `us`, `peer`, `network`, or `none`.
+inline std::string_view status_who(remqtt_status status) { return remqtt_status_who(status); }
+
 /// Why a call failed.
 struct Error {
     remqtt_status status = REMQTT_OK;
@@ -31,9 +65,7 @@ struct Error {
     /// The last failure of this thread.
     static Error last(remqtt_status status)
     {
-        Error error{ status, remqtt_last_error_reason(), std::string(remqtt_last_error(nullptr, 0), '\0') };
-        remqtt_last_error(error.text.data(), error.text.size() + 1);
-        return error;
+        return { status, remqtt_last_error_reason(), detail::text(remqtt_last_error) };
     }
 
     bool is_retriable() const { return remqtt_status_is_retriable(status) != 0; }
@@ -98,6 +130,7 @@ struct Free {
     void operator()(remqtt_props *props) const { remqtt_props_free(props); }
     void operator()(remqtt_message *message) const { remqtt_message_free(message); }
     void operator()(remqtt_client *client) const { remqtt_client_free(client); }
+    void operator()(remqtt_inspection *inspection) const { remqtt_inspection_free(inspection); }
 };
 template <class F> void drop(void *user) { delete static_cast<F *>(user); }
 } // namespace detail
@@ -122,6 +155,11 @@ template <class R, class F> R guarded(R thrown, F &&call) noexcept
 #endif
 }
 } // namespace detail
+
+/// The name of a property, as in `SessionExpiryInterval`; empty if there is none.
+inline std::string_view property_name(uint8_t id) { return detail::name(remqtt_property_name(id)); }
+/// What kind of value a property has: REMQTT_PROPERTY_...
+inline int32_t property_kind(uint8_t id) { return remqtt_property_kind(id); }
 
 /// One property of a list; the views live as long as the list.
 struct Property {
@@ -184,6 +222,8 @@ public:
     bool is_dup() const { return (remqtt_message_flags(raw_) & REMQTT_FLAG_DUP) != 0; }
     /// An earlier process had left it unfinished in the store.
     bool is_redelivered() const { return (remqtt_message_flags(raw_) & REMQTT_FLAG_REDELIVERED) != 0; }
+    /// The packet identifier; 0 for QoS 0.
+    uint16_t id() const { return remqtt_message_id(raw_); }
     /// See remqtt_message_token.
     std::string_view token() const { return detail::view(remqtt_message_token(raw_)); }
     PropertiesView properties() const { return PropertiesView(remqtt_message_props(raw_)); }
@@ -271,12 +311,42 @@ struct PublishOptions {
     uint8_t level = 0;
 };
 
+/// A message to publish.
+struct Publication {
+    std::string_view topic, payload;
+    PublishOptions how = {};
+};
+
+/// How far a batch came.
+struct Accepted {
+    std::vector<remqtt_token> tokens; ///< of those that were accepted, in their order
+    Error error;                      ///< why the next one was not; REMQTT_OK if there is none
+
+    explicit operator bool() const { return error.status == REMQTT_OK; }
+};
+
+/// A function for messages, `handler(ClientView, MessageView)`, which returns nothing or an Ack; or none.
+class OnMessage {
+public:
+    OnMessage(std::nullptr_t = nullptr) {}
+    template <class F, class = std::enable_if_t<!std::is_same_v<F, OnMessage> && !std::is_null_pointer_v<F>>>
+    OnMessage(F handler);
+
+    explicit operator bool() const { return bool(function_); }
+    int32_t operator()(remqtt_client *client, const remqtt_message *message) const { return function_(client, message); }
+
+private:
+    std::function<int32_t(remqtt_client *, const remqtt_message *)> function_;
+};
+
 /// A wish to receive.
 struct Subscription {
     std::string_view filter;
     uint8_t qos = 0;
     bool no_local = false, retain_as_published = false;
     uint8_t retain_handling = 0;
+    /// For the messages that this filter covers: see remqtt_subscription.
+    OnMessage on_message = nullptr;
 };
 
 } // namespace remqtt

@@ -119,6 +119,15 @@ class Spawns:
     def __next__(self) -> Worker | Question: ...
 
 @final
+class Record:
+    """Something that a store holds; as text it is JSON."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def fields(self) -> list[tuple[str, Any]]: ...
+
+@final
 class Core:
     """The native half of a client."""
 
@@ -180,6 +189,4 @@ class Core:
 
 def after_fork_in_child() -> None: ...
 def check_filter(filter: str) -> str | None: ...
-def inspect(
-    path: str | os.PathLike[str],
-) -> tuple[int, str | None, list[tuple[str, list[tuple[str, Any]]]]]: ...
+def inspect(path: str | os.PathLike[str]) -> tuple[int, str | None, list[Record]]: ...

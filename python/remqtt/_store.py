@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from typing import Any
@@ -32,21 +31,16 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     if how == "--export":
-        for kind, fields in records:
-            print(json.dumps({"kind": kind, **{name: _plain(value) for name, value in fields}}))
+        for record in records:
+            print(record)
     else:
         if how == "":
-            for kind, fields in records:
-                print(kind, *(f"{name}={_short(value)}" for name, value in fields))
-        counts = Counter(kind for kind, _ in records)
+            for record in records:
+                print(record.kind, *(f"{name}={_short(value)}" for name, value in record.fields))
+        counts = Counter(record.kind for record in records)
         print(f"{size} bytes:", ", ".join(f"{number} x {kind}" for kind, number in counts.items()) or "empty")
     print(f"damaged: {damage}" if damage else "whole", file=sys.stderr if how == "--export" else sys.stdout)
     return 1 if damage else 0
-
-
-def _plain(value: Any) -> Any:
-    """Bytes are exported as hexadecimal digits."""
-    return value.hex() if isinstance(value, bytes) else value
 
 
 def _short(value: Any) -> str:

@@ -28,6 +28,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pool::Worker>()?;
     module.add_class::<pool::Spawns>()?;
     module.add_class::<roads::Question>()?;
+    module.add_class::<store::Record>()?;
     module.add_function(wrap_pyfunction!(pool::after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(client::check_filter, module)?)?;
     module.add_function(wrap_pyfunction!(store::inspect, module)?)?;

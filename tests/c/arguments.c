@@ -43,6 +43,7 @@ TEST(null_handles_of_config_and_props_are_refused)
     NULL_STATUS(remqtt_config_on_log(NULL, REMQTT_LOG_INFO, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_credentials(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_config_on_auth(NULL, NULL, NULL, NULL));
+    NULL_STATUS(remqtt_config_on_dial(NULL, NULL, NULL, NULL));
     NULL_STATUS(remqtt_login_set(NULL, no_text, no_bytes));
     NULL_STATUS(remqtt_login_set_auth_data(NULL, no_bytes));
     CHECK(remqtt_config_get(NULL, NULL, NULL, 0) == 0 && remqtt_option_name(SIZE_MAX) == NULL);

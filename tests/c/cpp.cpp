@@ -1,10 +1,15 @@
 // remqtt.hpp: values, ownership, exceptions.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <future>
 #include <stdexcept>
 #include <string>
 #include <thread>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define REMQTT_EXCEPTIONS
 #include <remqtt/remqtt.hpp>
@@ -22,6 +27,7 @@ struct Scene {
     {
         config.server("mqtt://127.0.0.1:" + std::to_string(port)).value();
         config.set("protocol_version", "4").value();
+        config.set("detect_within", "0").value(); // a slow server is not taken for dead
         config.reconnect(1ms, 50ms).value();
     }
     ~Scene() { server_delete(server); }
@@ -117,6 +123,124 @@ TEST(an_exchange_that_authenticates_has_its_functions)
     auto refused = client.authenticate(0, "data");
     CHECK(!refused && refused.error().status == REMQTT_E_NOT_CONNECTED);
     CHECK(bool(client.authenticate(1, "late")));
+}
+
+TEST(the_function_of_a_subscription_gets_its_messages_and_lives_as_long)
+{
+    Scene scene(1);
+    std::atomic<int> elsewhere{ 0 };
+    scene.config.on_message([&](remqtt::ClientView, remqtt::MessageView) { elsewhere++; }).value();
+    remqtt::Client client = scene.config.client().value();
+    auto held = std::make_shared<int>(7);
+    std::weak_ptr<int> watched = held;
+    std::promise<std::pair<std::string, uint16_t>> came;
+    remqtt::Subscription wish{ "e", 1 };
+    wish.on_message = [held = std::move(held), &came](remqtt::ClientView, remqtt::MessageView message) {
+        came.set_value({ std::string(message.topic()), message.id() });
+        return remqtt::Ack::now;
+    };
+    CHECK(!client.subscribe({ wish, { "e/#/", 1 } })); // refused: nothing is taken
+    client.subscribe({ wish }).value();
+    wish = {};
+    client.start().value();
+    auto [topic, id] = get(came);
+    CHECK(topic == "e" && id > 0 && elsewhere == 0 && !watched.expired());
+    client.close().value();
+    CHECK(watched.expired());
+}
+
+TEST(a_batch_is_published_up_to_the_first_that_is_refused)
+{
+    Scene scene;
+    remqtt::Client client = scene.config.client().value();
+    std::atomic<int> ended{ 0 };
+    auto held = std::make_shared<int>(7);
+    remqtt::Accepted accepted = client.publish_many(
+        { { "a", "1", { 1 } }, { "b", "2" }, { "#", "3" }, { "c", "4" } },
+        [&, held](const remqtt::Outcome &outcome) { ended += outcome ? 1 : 100; });
+    CHECK(!accepted && accepted.error.status == REMQTT_E_INVALID_TOPIC && accepted.tokens.size() == 2);
+    CHECK(client.pending() == accepted.tokens);
+    CHECK(client.publish_many({}) && client.publish_many({ { "d", "5" } }));
+    client.start().value();
+    client.flush(std::chrono::milliseconds(MINUTE_MS)).value();
+    client.close().value();
+    CHECK(ended == 2 && held.use_count() == 1);
+}
+
+TEST(options_statistics_and_the_socket_can_be_read)
+{
+    Scene scene;
+    scene.config.set("keepalive", "17").value();
+    remqtt::Properties properties;
+    properties.user("key", "value").value();
+    scene.config.connect_properties(properties).value();
+    CHECK(scene.config.get("keepalive") == "17" && scene.config.get("no such option").empty());
+    auto options = remqtt::option_names();
+    CHECK(std::find(options.begin(), options.end(), "keepalive") != options.end());
+    remqtt::Client client = scene.config.client().value();
+    auto socket = client.duplicate_socket();
+    CHECK(!socket && socket.error().status == REMQTT_E_NOT_CONNECTED);
+    client.start().value();
+    client.wait_state(REMQTT_STATE_CONNECTED, std::chrono::milliseconds(MINUTE_MS)).value();
+    CHECK(close(client.duplicate_socket().value()) == 0);
+    auto statistics = client.statistics();
+    CHECK(statistics.front() == std::make_pair(std::string_view("connect_attempts"), uint64_t(1)));
+    CHECK(statistics.size() == sizeof(remqtt_stats) / sizeof(uint64_t) - 1);
+    CHECK(remqtt::mark_names().size() > REMQTT_MARK_DRAINED && client.outage_text(0).empty());
+    client.close().value();
+}
+
+TEST(a_store_is_read_while_no_client_uses_it)
+{
+    std::string path = std::string(test_folder()) + "/store";
+    CHECK(remqtt::Inspection::of(path).error().status == REMQTT_E_STORE_FAILED);
+    Scene scene;
+    scene.config.set("store", path).value();
+    {
+        remqtt::Client client = scene.config.client().value();
+        client.publish("a", "hi", { 1 }).value();
+        CHECK(remqtt::Inspection::of(path).error().status == REMQTT_E_STORE_LOCKED);
+        client.sync(std::chrono::milliseconds(MINUTE_MS)).value();
+        client.close().value();
+    }
+    remqtt::Inspection inspection = remqtt::Inspection::of(path).value();
+    CHECK(inspection.size() > 0 && inspection.damage().empty() && inspection.count() == 2);
+    CHECK(inspection.record(1).find("\"payload\": \"6869\"") != std::string::npos && inspection.record(2).empty());
+}
+
+TEST(the_tables_of_the_library_are_read_by_number)
+{
+    CHECK(remqtt::has_all_of_header() && remqtt::version().find('.') != std::string_view::npos);
+    CHECK(remqtt::status_name(REMQTT_E_QUEUE_FULL) == "QueueFull" && !remqtt::status_text(REMQTT_OK).empty());
+    CHECK(remqtt::status_who(REMQTT_E_CONNECTION_LOST) == "network");
+    CHECK(remqtt::property_name(0x11) == "SessionExpiryInterval" && remqtt::property_name(0x7F).empty());
+    CHECK(remqtt::property_kind(0x26) == REMQTT_PROPERTY_PAIR);
+}
+
+TEST(the_application_may_make_the_connections)
+{
+    Scene scene;
+    std::atomic<int> asked{ 0 };
+    scene.config.on_dial([&](remqtt::ClientView, const remqtt_target &target) -> int {
+        if (asked++ == 0) {
+            throw std::runtime_error("not yet");
+        }
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(target.port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        int made = socket(AF_INET, SOCK_STREAM, 0);
+        CHECK(connect(made, static_cast<sockaddr *>(static_cast<void *>(&address)), sizeof address) == 0);
+        return made;
+    }).value();
+    std::atomic<int> caught{ 0 };
+    remqtt::on_exception = [&](std::exception_ptr) { caught++; };
+    remqtt::Client client = scene.config.client().value();
+    client.start().value();
+    client.wait_state(REMQTT_STATE_CONNECTED, std::chrono::milliseconds(MINUTE_MS)).value();
+    CHECK(asked >= 2 && caught == 1);
+    client.close().value();
+    remqtt::on_exception = [](std::exception_ptr) { std::terminate(); };
 }
 
 TEST(what_belongs_to_the_road_is_handed_over)

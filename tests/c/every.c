@@ -32,6 +32,7 @@ struct stage {
     uint8_t byte;
     char buffer[256];
     remqtt_login *login;
+    remqtt_inspection *inspection;
     int outside; /* not in a callback of the client: what waits may wait */
 };
 
@@ -44,6 +45,26 @@ static void every_client_new(struct stage *stage)
 {
     CHECK_OK(remqtt_client_new(stage->config, &stage->made));
     remqtt_client_free(stage->made);
+}
+
+/* A file that is no store: opening it is a trouble that is told. */
+static void damage(char path[64], const char *name)
+{
+    snprintf(path, 64, "%s/%s", test_folder(), name);
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL);
+    for (int i = 0; i < 4096; i++) {
+        fputc('x', file);
+    }
+    fclose(file);
+}
+
+static void every_inspection(struct stage *stage)
+{
+    char path[64];
+    damage(path, "inspected");
+    remqtt_inspection_free(stage->inspection);
+    CHECK_OK(remqtt_inspection_new(path, &stage->inspection));
 }
 
 static void every_duplicate_socket(struct stage *stage)
@@ -83,6 +104,7 @@ static void call_everything(remqtt_client *client, const remqtt_message *message
     stage.publication.topic = remqtt_str_of("e/other");
     stage.config = remqtt_config_new();
     stage.props = remqtt_props_new();
+    every_inspection(&stage);
     for (size_t i = 0; i < sizeof every_function / sizeof *every_function; i++) {
         unsigned begin = now_ms();
         every_function[i].call(&stage);
@@ -97,16 +119,18 @@ static void call_everything(remqtt_client *client, const remqtt_message *message
         }
     }
     (void)remqtt_client_start(client); /* remqtt_client_stop was among them */
+    remqtt_inspection_free(stage.inspection);
     remqtt_props_free(stage.props);
     remqtt_config_free(stage.config);
 }
 
-/* A client whose callback of one kind calls everything, once. */
+/* A client whose callback of one kind calls everything, once, or gives the last reference to it back. */
 struct scene {
     struct server server;
     remqtt_client *client;
     const char *kind;
-    atomic_uint called, connected, completed;
+    int frees;
+    atomic_uint called, connected, dropped, done_dropped, released;
 };
 
 static int is(const struct scene *scene, const char *kind)
@@ -114,12 +138,31 @@ static int is(const struct scene *scene, const char *kind)
     return !strcmp(scene->kind, kind);
 }
 
-static void in(struct scene *scene, const char *kind, remqtt_client *client, const remqtt_message *message)
+/* What a host does that wants to be rid of the client: it stops it, cannot wait for it, and lets go of it. */
+static void end_client(struct scene *scene, remqtt_client *client, int outside)
 {
-    if (!strcmp(scene->kind, kind) && atomic_load(&scene->called) == 0) {
-        call_everything(client, message, 0);
+    CHECK_WAIT(&scene->released, 1); /* ours is the last reference */
+    CHECK_OK(remqtt_client_stop(client, 0, NULL));
+    CHECK_STATUS(remqtt_client_close(client, 0), outside ? REMQTT_OK : REMQTT_E_DEADLOCK);
+    remqtt_client_free(client);
+}
+
+static void act(struct scene *scene, const char *kind, remqtt_client *client, const remqtt_message *message,
+                int outside)
+{
+    if (is(scene, kind) && atomic_load(&scene->called) == 0) {
+        if (scene->frees) {
+            end_client(scene, client, outside);
+        } else {
+            call_everything(client, message, outside);
+        }
         event_add(&scene->called, 1);
     }
+}
+
+static void in(struct scene *scene, const char *kind, remqtt_client *client, const remqtt_message *message)
+{
+    act(scene, kind, client, message, 0);
 }
 
 static void on_state(void *user, remqtt_client *client, const remqtt_state_event *event)
@@ -185,11 +228,8 @@ static remqtt_status on_credentials(void *user, remqtt_client *client, remqtt_lo
 {
     struct scene *scene = user;
     CHECK_OK(remqtt_login_set(login, remqtt_str_of("me"), remqtt_bytes_of("pw", 2)));
-    if (is(scene, "credentials") && atomic_load(&scene->called) == 0) {
-        /* On a thread beside the callbacks: what waits may wait, and what closes closes. */
-        call_everything(client, NULL, 1);
-        event_add(&scene->called, 1);
-    }
+    /* On a thread beside the callbacks: what waits may wait, and what closes closes. */
+    act(scene, "credentials", client, NULL, 1);
     return REMQTT_OK;
 }
 
@@ -199,24 +239,32 @@ static remqtt_status on_auth(void *user, remqtt_client *client, const remqtt_aut
     return remqtt_client_authenticate(client, auth->exchange, auth->data, NULL);
 }
 
+static int32_t on_dial(void *user, remqtt_client *client, const remqtt_target *target)
+{
+    (void)target;
+    act(user, "dial", client, NULL, 1);
+    return REMQTT_E_CONNECT_FAILED;
+}
+
 static void on_done(void *user, remqtt_client *client, const remqtt_result *result)
 {
     struct scene *scene = user;
     (void)result;
     in(scene, "done", client, NULL);
-    event_add(&scene->completed, 1);
 }
 
 static void on_done_drop(void *user)
 {
     struct scene *scene = user;
     in(scene, "drop of done", scene->client, NULL);
+    event_add(&scene->done_dropped, 1);
 }
 
 static void on_config_drop(void *user)
 {
     struct scene *scene = user;
     in(scene, "drop of a callback", scene->client, NULL);
+    event_add(&scene->dropped, 1);
 }
 
 static void on_dropped(void *user, remqtt_token token, const remqtt_publication *publication)
@@ -224,7 +272,7 @@ static void on_dropped(void *user, remqtt_token token, const remqtt_publication 
     struct scene *scene = user;
     (void)token;
     (void)publication;
-    if (!strcmp(scene->kind, "dropped") && atomic_load(&scene->called) == 0) {
+    if (is(scene, "dropped") && atomic_load(&scene->called) == 0) {
         /* Called by remqtt_client_drop_publishes on the caller's thread: no callback of the client. */
         event_add(&scene->called, 1);
         call_everything(scene->client, NULL, 1);
@@ -250,6 +298,9 @@ static remqtt_config *config_of(struct scene *scene, const char *store)
         CHECK_OK(remqtt_config_set(config, "protocol_version", "5"));
         remqtt_props_free(props);
     }
+    if (is(scene, "dial")) {
+        CHECK_OK(remqtt_config_on_dial(config, on_dial, scene, NULL));
+    }
     if (is(scene, "gap")) {
         CHECK_OK(remqtt_config_set(config, "sequence_in_payload", "true"));
     }
@@ -260,18 +311,6 @@ static remqtt_config *config_of(struct scene *scene, const char *store)
         CHECK_OK(remqtt_config_set(config, "store", store));
     }
     return config;
-}
-
-/* A file that is no store: opening it is a trouble that is told. */
-static void damage(char *path, size_t capacity)
-{
-    snprintf(path, capacity, "%s/store", test_folder());
-    FILE *file = fopen(path, "w");
-    CHECK(file != NULL);
-    for (int i = 0; i < 4096; i++) {
-        fputc('x', file);
-    }
-    fclose(file);
 }
 
 static void begin_operations(struct scene *scene)
@@ -297,46 +336,59 @@ static void begin_operations(struct scene *scene)
     CHECK_OK(remqtt_client_publish(scene->client, remqtt_str_of("a"), remqtt_bytes_of("x", 1), &options, NULL));
 }
 
-/* Poll mode: runs callbacks until the event has happened; else waits for it. The credentials function has a thread of
- * its own and dispatches there, too: then it is not our turn. */
+/* Whether the callback has a thread of its own, beside that which dispatches. */
+static int is_apart(const struct scene *scene)
+{
+    return is(scene, "credentials") || is(scene, "dial");
+}
+
+/* Poll mode: runs callbacks until the event has happened; else waits for it. A callback that is apart dispatches, too:
+ * then it is not our turn. */
 static void await(struct scene *scene, int poll, atomic_uint *count)
 {
     for (int turns = 0; poll && atomic_load(count) == 0 && turns < MINUTE_MS / 10; turns++) {
         int32_t told = remqtt_client_dispatch(scene->client, 10, 0);
-        CHECK(told >= 0 || (told == REMQTT_E_TIMEOUT && is(scene, "credentials")));
+        CHECK(told >= 0 || (told == REMQTT_E_TIMEOUT && is_apart(scene)));
     }
     CHECK_WAIT(count, 1);
 }
 
 static void finish(struct scene *scene)
 {
-    CHECK_OK(remqtt_client_close(scene->client, 0));
-    CHECK_WAIT(&scene->called, 1);
+    if (!scene->frees) {
+        CHECK_OK(remqtt_client_close(scene->client, 0));
+        CHECK_WAIT(&scene->called, 1);
+        remqtt_client_free(scene->client);
+    }
+    CHECK_WAIT(&scene->done_dropped, 1);
+    CHECK_WAIT(&scene->dropped, 1);
     server_stop(&scene->server);
-    remqtt_client_free(scene->client);
 }
 
-static void play(const char *kind, int poll)
+static void play(const char *kind, int poll, int frees)
 {
-    struct scene scene = { .kind = kind, .server.echo = 2 };
+    struct scene scene = { .kind = kind, .server.echo = 2, .frees = frees };
     char store[64] = "";
     scene.server.hang_up_on_publish = !strcmp(kind, "quarantined") || !strcmp(kind, "dropped");
     scene.server.gaps = !strcmp(kind, "gap");
     scene.server.challenges = !strcmp(kind, "auth");
     server_start(&scene.server);
     if (!strcmp(kind, "store")) {
-        damage(store, sizeof store);
+        damage(store, "store");
     }
     remqtt_config *config = config_of(&scene, store);
     CHECK_OK(remqtt_config_set(config, "dispatch", poll ? "poll" : "thread"));
     CHECK_OK(remqtt_client_new(config, &scene.client));
     remqtt_config_free(config);
+    remqtt_client *beginning = remqtt_client_ref(scene.client);
     begin_operations(&scene);
     if (!strcmp(kind, "dropped")) {
         CHECK_OK(remqtt_client_drop_publishes(scene.client, on_dropped, &scene, NULL));
     } else {
         CHECK_OK(remqtt_client_start(scene.client));
     }
+    remqtt_client_free(beginning);
+    event_add(&scene.released, 1);
     if (!strcmp(kind, "recovered")) {
         await(&scene, poll, &scene.connected);
         shutdown(atomic_load(&scene.server.socket), SHUT_RDWR);
@@ -347,18 +399,32 @@ static void play(const char *kind, int poll)
     finish(&scene);
 }
 
+/* What calls the last two is the application's own call on the client, which needs its reference to the end. */
+static const char *const kinds[] = {
+    "state", "message", "topic", "subscription", "recovered", "store", "quarantined",
+    "gap", "log", "done", "drop of done", "credentials", "auth", "dial", "drop of a callback", "dropped",
+};
+enum { KINDS = sizeof kinds / sizeof *kinds, OWN_CALLS = 2 };
+
+TEST(the_client_may_be_stopped_and_freed_in_every_callback)
+{
+    alarm(10 * MINUTE_MS / 1000);
+    for (size_t kind = 0; kind < KINDS - OWN_CALLS; kind++) {
+        play(kinds[kind], 0, 1);
+        if (!is_apart(&(struct scene){ .kind = kinds[kind] })) {
+            play(kinds[kind], 1, 1);
+        }
+    }
+    alarm(0);
+}
+
 TEST(every_function_may_be_called_in_every_callback)
 {
-    static const char *const kinds[] = {
-        "state", "message", "topic", "subscription", "recovered", "store", "quarantined",
-        "gap", "log", "done", "drop of done", "drop of a callback", "dropped", "credentials",
-        "auth",
-    };
     alarm(10 * MINUTE_MS / 1000); /* a deadlock ends the program */
-    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+    for (size_t kind = 0; kind < KINDS; kind++) {
         for (int poll = 0; poll < 2; poll++) {
             unsigned before = atomic_load(&calls);
-            play(kinds[kind], poll);
+            play(kinds[kind], poll, 0);
             if (getenv("REMQTT_TELL")) {
                 printf("  %s, %s: %u calls\n", kinds[kind], poll ? "poll" : "thread", atomic_load(&calls) - before);
             }
@@ -366,6 +432,6 @@ TEST(every_function_may_be_called_in_every_callback)
     }
     alarm(0);
     printf("every call: %zu functions in %zu callbacks, on threads and in poll mode: %u calls, the longest %u ms\n",
-           sizeof every_function / sizeof *every_function, sizeof kinds / sizeof *kinds, atomic_load(&calls),
+           sizeof every_function / sizeof *every_function, (size_t)KINDS, atomic_load(&calls),
            atomic_load(&longest_ms));
 }

@@ -54,6 +54,7 @@ ARGUMENTS = {
     ("int32_t", "wanted"): "REMQTT_STATE_STOPPED",
     ("int32_t", "level"): "REMQTT_LOG_DEBUG",
     ("remqtt_login *", "*"): "stage->login",
+    ("const remqtt_inspection *", "*"): "stage->inspection",
     ("void *", "*"): "NULL",
 }
 
@@ -68,6 +69,8 @@ WHOLE = {
     "remqtt_props_free": "remqtt_props_free(remqtt_props_new())",
     "remqtt_props_new": "remqtt_props_free(remqtt_props_new())",
     "remqtt_client_new": "every_client_new(stage)",
+    "remqtt_inspection_free": "every_inspection(stage)",
+    "remqtt_inspection_new": "every_inspection(stage)",
     "remqtt_client_duplicate_socket": "every_duplicate_socket(stage)",
 }
 

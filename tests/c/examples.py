@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,8 @@ def outbox(port: int, folder: Path) -> None:
         given.close()
         told = printed.readline() + printed.readline()
     expect("outbox", told, "0 messages of an earlier run\nall lines are on disk\n")
+    kinds = [json.loads(line)["kind"] for line in run("store", store).splitlines()]
+    expect("store", " ".join(kinds), "session publish publish")
     told = run("outbox", "127.0.0.1", port, store, "box", given="three\n")
     expect(
         "outbox", told, "2 messages of an earlier run\nall lines are on disk\nall lines are at the server\n"

@@ -83,7 +83,8 @@ fi
 
 # A staged installation lands under DESTDIR and speaks of PREFIX alone.
 PREFIX=/usr DESTDIR=$dir/stage "$root/ffi/install.sh" >>"$dir/install.log" 2>&1
-for file in include/remqtt/remqtt.h include/remqtt/remqtt.hpp include/remqtt/values.hpp lib/libremqtt.so.0 lib/libremqtt.a; do
+for file in include/remqtt/remqtt.h include/remqtt/remqtt.hpp include/remqtt/client.hpp include/remqtt/values.hpp \
+        lib/libremqtt.so.0 lib/libremqtt.a; do
     [ -e "$dir/stage/usr/$file" ] || { echo "FAILED: no $file in the stage"; exit 1; }
 done
 if grep -rq "$dir" "$dir/stage/usr/lib/pkgconfig" "$dir/stage/usr/lib/cmake"; then echo 'FAILED: DESTDIR in a file'; exit 1; fi

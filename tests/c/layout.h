@@ -137,4 +137,11 @@ REMQTT_LAYOUT(offsetof(remqtt_auth, reason) == 16);
 REMQTT_LAYOUT(offsetof(remqtt_auth, reserved) == 17);
 REMQTT_LAYOUT(offsetof(remqtt_auth, data) == 24);
 REMQTT_LAYOUT(offsetof(remqtt_auth, props) == 40);
+REMQTT_LAYOUT(sizeof(remqtt_target) == 32);
+REMQTT_LAYOUT(offsetof(remqtt_target, size) == 0);
+REMQTT_LAYOUT(offsetof(remqtt_target, host) == 8);
+REMQTT_LAYOUT(offsetof(remqtt_target, port) == 24);
+REMQTT_LAYOUT(offsetof(remqtt_target, tls) == 26);
+REMQTT_LAYOUT(offsetof(remqtt_target, reserved) == 27);
+REMQTT_LAYOUT(offsetof(remqtt_target, timeout_ms) == 28);
 #endif

@@ -1,5 +1,7 @@
 //! What a store holds, in words and numbers for people and their programs.
 
+use std::fmt::{self, Display, Formatter, Write};
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -8,7 +10,8 @@ use crate::event::Token;
 use crate::session::Phase;
 use crate::wire::Publish;
 
-/// Something that a store holds: what kind of thing, and its fields.
+/// Something that a store holds: what kind of thing, and its fields. Displayed as a JSON object in one line of ASCII, the
+/// kind first, bytes as hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// `session`, `publish`, `message` (received, and the application has not finished with it), `identifier` (of a
@@ -29,6 +32,35 @@ pub enum Field {
     Text(ByteString),
     /// Bytes.
     Bytes(Bytes),
+}
+
+impl Display for Record {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{{\"kind\": \"{}\"", self.kind)?;
+        for (name, field) in &self.fields {
+            write!(f, ", \"{name}\": ")?;
+            match field {
+                Field::Number(number) => write!(f, "{number}")?,
+                Field::Flag(flag) => write!(f, "{flag}")?,
+                Field::Text(text) => quoted(f, text)?,
+                Field::Bytes(bytes) => write!(f, "\"{bytes:x}\"")?,
+            }
+        }
+        f.write_char('}')
+    }
+}
+
+/// A JSON string.
+fn quoted(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_char('"')?;
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => write!(f, "\\{letter}")?,
+            ' '..='~' => f.write_char(letter)?,
+            _ => letter.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(f, "\\u{unit:04x}"))?,
+        }
+    }
+    f.write_char('"')
 }
 
 impl Recovery {
@@ -94,4 +126,24 @@ fn publish(publish: &Publish) -> [(&'static str, Field); 4] {
         ("retain", Field::Flag(publish.retain)),
         ("payload", Field::Bytes(publish.payload.clone())),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_displayed_as_json_in_one_line_of_ascii() {
+        let fields = vec![
+            ("ticket", Field::Number(u64::MAX)),
+            ("retain", Field::Flag(true)),
+            ("topic", Field::Text("a \"b\" \\ \n\u{7f}é𝄞".into())),
+            ("payload", Field::Bytes(Bytes::from_static(&[0, 0x7f, 0xff]))),
+        ];
+        assert_eq!(
+            Record { kind: "publish", fields }.to_string(),
+            r#"{"kind": "publish", "ticket": 18446744073709551615, "retain": true, "#.to_owned()
+                + r#""topic": "a \"b\" \\ \u000a\u007f\u00e9\ud834\udd1e", "payload": "007fff"}"#
+        );
+    }
 }
