@@ -61,7 +61,7 @@
 /**
  * Grows by one with each function, field or constant that is added to the header.
  */
-#define REMQTT_ABI_VERSION 81
+#define REMQTT_ABI_VERSION 82
 
 /**
  * Kind of a property's value: no such property.
@@ -921,6 +921,45 @@ typedef void (*remqtt_log_fn)(void *user, remqtt_client *client, int32_t level, 
  * function says that no call follows.
  */
 typedef remqtt_status (*remqtt_credentials_fn)(void *user, remqtt_client *client, remqtt_login *login);
+
+/**
+ * An AUTH of the server: the next step of an exchange that authenticates, by the method of the CONNECT.
+ */
+typedef struct {
+    /**
+     * Size of the struct in the library's version.
+     */
+    size_t size;
+    /**
+     * What remqtt_client_authenticate answers. 0: it wants no answer.
+     */
+    uint64_t exchange;
+    /**
+     * 0x18: the exchange goes on. 0: the connection is authenticated anew.
+     */
+    uint8_t reason;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[7];
+    /**
+     * The authentication data; its `ptr` is NULL where there is none. The library shows it in no log.
+     */
+    remqtt_bytes data;
+    /**
+     * All properties: method, data, reason string, user properties; never NULL.
+     */
+    const remqtt_props *props;
+} remqtt_auth;
+
+/**
+ * Called when the server sends an AUTH. `auth` and everything it points to live until the function returns. Returns
+ * REMQTT_OK: it is answered by remqtt_client_authenticate, here or later, within the time of the option
+ * "connect_timeout", which counts from the beginning of the attempt or of the re-authentication. Any other status:
+ * it is not, and the attempt or the connection ends with REMQTT_E_AUTHENTICATION_FAILED; the next attempt follows
+ * the schedule.
+ */
+typedef remqtt_status (*remqtt_auth_fn)(void *user, remqtt_client *client, const remqtt_auth *auth);
 
 /**
  * Where a connection shall lead to.
@@ -1967,6 +2006,41 @@ remqtt_status remqtt_config_on_credentials(remqtt_config *config,
 remqtt_status remqtt_login_set(remqtt_login *login,
                                remqtt_str user,
                                remqtt_bytes password);
+
+/**
+ * Sets the authentication data (0x16) of this attempt's CONNECT in a credentials function, for the method (0x15)
+ * that stands in its properties, remqtt_config_set_connect_props. Copied. A `ptr` of NULL: what stands there, too.
+ */
+remqtt_status remqtt_login_set_auth_data(remqtt_login *login,
+                                         remqtt_bytes data);
+
+/**
+ * Sets the function for AUTH packets. The method, and first data that are the same for all attempts, are properties
+ * of the CONNECT (remqtt_config_set_connect_props, 0x15 and 0x16); other first data for each attempt come from a
+ * remqtt_credentials_fn. Without a function a server that sends AUTH is refused, with
+ * REMQTT_E_AUTHENTICATION_FAILED. A later call replaces the function; `drop` (may be NULL) runs when it is replaced
+ * or when the config and every client made from it are gone. NULL for `function` removes it, and `user` is not
+ * taken. On failure `user` is not taken either.
+ */
+remqtt_status remqtt_config_on_auth(remqtt_config *config,
+                                    remqtt_auth_fn function,
+                                    void *user,
+                                    remqtt_drop_fn drop);
+
+/**
+ * Answers an AUTH of the server, `exchange` of its remqtt_auth; an answer that comes too late, or twice, does
+ * nothing. 0: asks the server of the connection that is up to authenticate us anew, by the method of the CONNECT,
+ * for credentials that expire; nothing happens while an exchange is under way. A function of remqtt_config_on_auth
+ * hears what comes of it: further steps, then `reason` 0; a server that refuses ends the connection. `data`: the
+ * authentication data; a `ptr` of NULL means that there is none. `props` (reason string 0x1F, user properties 0x26)
+ * may be NULL. All is copied. Returns at once.
+ * REMQTT_E_INVALID_ARGUMENT: the properties are others, or `exchange` is 0 and the CONNECT has no method.
+ * REMQTT_E_NOT_CONNECTED: `exchange` is 0, and there is no connection. REMQTT_E_CLOSED.
+ */
+remqtt_status remqtt_client_authenticate(remqtt_client *c,
+                                         uint64_t exchange,
+                                         remqtt_bytes data,
+                                         const remqtt_props *props);
 
 /**
  * Sets the function that makes connections. Without one the library makes them. A later call replaces the function;

@@ -105,10 +105,6 @@ public:
         };
         return add(remqtt_config_on_quarantined, +call, std::move(handler));
     }
-    Status connect_properties(PropertiesView properties)
-    {
-        return detail::status(remqtt_config_set_connect_props(raw_.get(), properties.raw()));
-    }
     /// `handler(ClientView, AuthView)`, which returns true if the AUTH is answered, there or later, by
     /// ClientView::authenticate. See remqtt_auth_fn.
     template <class F> Status on_auth(F handler)
