@@ -97,6 +97,11 @@ FEATURES: list[tuple[str, str, dict[str, str]]] = [
         {"settings.c": "user_name_and_password_are_asked_for_before_each_attempt"},
     ),
     (
+        "authentication exchange (AUTH)",
+        "config_on_auth client_authenticate login_set_auth_data",
+        {"auth.c": "challenges_are_answered_at_each_attempt_and_a_connection_is_authenticated_anew"},
+    ),
+    (
         "poll mode with one descriptor",
         "client_event_fd client_dispatch",
         {"features.c": "in_poll_mode_one_descriptor_serves_all_connections"},
