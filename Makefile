@@ -28,6 +28,7 @@ help:
 	@echo 'make conformance                      the tests and examples of paho-mqtt, with remqtt in its place'
 	@echo 'make check-surface [SURFACE=folder]    the public surface, against a record of that of paho-mqtt'
 	@echo 'make fuzz [FUZZ_SECONDS=300]           every fuzz target (nightly, cargo-fuzz)'
+	@echo 'make sanitize                          the C tests and every scenario under valgrind, ASan and UBSan'
 	@echo 'make check-abi                         the C header, its symbols, layouts and ABI baseline'
 	@echo 'make doxygen                           the reference of the C API, in target/doxygen/html'
 	@echo 'make clean'
@@ -104,6 +105,10 @@ test-pythons: setup
 test-c: lib
 	@CARGO='$(CARGO)' $(QUIET) test-c $(MAKE) -C tests/c test
 	@$(QUIET) valgrind $(MAKE) -C tests/c valgrind
+# The same tests and every scenario under valgrind and with the sanitizers of gcc: half an hour. A row for each is printed.
+sanitize: lib
+	@$(QUIET) build-conductor $(CARGO) build -p remqtt-tests --bin conductor
+	@$(MAKE) -C tests/c sanitize
 # The C ABI: the header is the source's, clean in every language version by two compilers, with the symbols, the layout
 # and the baseline that are committed. `make write-abi` renews the baseline where ffi/ABI.md allows it.
 check-abi: lib
@@ -149,7 +154,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: sanitize check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release

@@ -86,7 +86,13 @@ void peer_send(int socket, const void *bytes, size_t length)
 
 int peer_accept_client(int listener, int session_present)
 {
+    uint8_t first;
     int socket = peer_accept(listener);
+    /* On a slow machine a client opens a second way, and closes it without a word once the first is answered. */
+    while (socket >= 0 && recv(socket, &first, 1, MSG_PEEK) == 0) {
+        close(socket);
+        socket = peer_accept(listener);
+    }
     peer_expect(socket, 1);
     PEER_SEND(socket, 0x20, 2, (uint8_t)session_present, 0);
     return socket;
@@ -114,7 +120,10 @@ static int answer(struct server *server, int socket)
     const uint8_t *body = packet.body;
     size_t topic;
     switch (packet.first >> 4) {
-    case 1: PEER_SEND(socket, 0x20, 2, 0, 0); break;
+    case 1:
+        event_add(&server->connections, 1);
+        PEER_SEND(socket, 0x20, 2, 0, 0);
+        break;
     case 3:
         event_add(&server->publishes, 1);
         if (server->hang_up_on_publish) {
@@ -147,7 +156,6 @@ static void *serve(void *argument)
     int socket;
     while ((socket = peer_accept(server->listener)) >= 0) {
         atomic_store(&server->socket, socket);
-        event_add(&server->connections, 1);
         while (answer(server, socket)) {
         }
         atomic_store(&server->socket, -1);

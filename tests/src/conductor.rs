@@ -1,7 +1,7 @@
 //! A stage of a real network: a shim process, and a scripted peer on a loopback port chosen at run time.
 
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
@@ -56,7 +56,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Ends the shim in the orderly way. An error when it does not end by itself with success.
-    pub fn quit(mut self) -> Outcome<()> {
+    pub fn quit(&mut self) -> Outcome<()> {
         self.link = None;
         self.shim.quit()
     }
@@ -108,17 +108,25 @@ impl Stage for Conductor<'_> {
     fn link(&mut self, within: Duration) -> Outcome<bool> {
         self.flush();
         let Some(listener) = &self.listener else { return Ok(false) };
-        // Linux applies the receive timeout to accept; no timeout at all is spelled as non-blocking.
-        listener.set_nonblocking(within.is_zero()).map_err(text)?;
-        listener.set_read_timeout(Some(within.max(Duration::from_millis(1)))).map_err(text)?;
-        match listener.accept() {
-            Ok((socket, _)) => {
-                self.link = Some(self.transport.accept(TcpStream::from(socket))?);
-                self.stalled = false;
-                Ok(true)
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Linux applies the receive timeout to accept; no timeout at all is spelled as non-blocking.
+            listener.set_nonblocking(left.is_zero()).map_err(text)?;
+            listener.set_read_timeout(Some(left.max(Duration::from_millis(1)))).map_err(text)?;
+            match listener.accept() {
+                Ok((socket, _)) => {
+                    let socket = TcpStream::from(socket);
+                    if line::is_given_up(&socket, left)? {
+                        continue;
+                    }
+                    self.link = Some(self.transport.accept(socket)?);
+                    self.stalled = false;
+                    return Ok(true);
+                }
+                Err(error) if line::is_timeout(&error) => return Ok(false),
+                Err(error) => return Err(text(error)),
             }
-            Err(error) if line::is_timeout(&error) => Ok(false),
-            Err(error) => Err(text(error)),
         }
     }
 

@@ -11,6 +11,8 @@ use crate::play::{play, CutAt, Report};
 use crate::script::{Run, Scenario};
 use crate::world::World;
 
+/// How many scenarios are played at once, where nobody says otherwise: most of the time is waiting.
+pub const JOBS: usize = 4;
 /// Seed of the engine in the literal plays and the cuts.
 const SEED: u64 = 7;
 
@@ -34,7 +36,7 @@ pub fn scenarios() -> Result<Vec<Scenario>, String> {
 
 /// Plays everything in the simulator, literally.
 pub fn simulate(scenarios: &[Scenario]) -> Tally {
-    on_stage(scenarios, &["sim"], |run| play(run, &mut World::new(SEED), None))
+    on_stage(scenarios, &["sim"], JOBS, |run| play(run, &mut World::new(SEED), None))
 }
 
 /// Plays everything in the simulator with the link cut at every byte of either stream.
@@ -108,25 +110,37 @@ pub fn die_everywhere(scenarios: &[Scenario]) -> Tally {
     tally
 }
 
-/// Plays everything over a transport against the shim of a language. Several at once: most of the time is waiting.
-pub fn conduct(scenarios: &[Scenario], language: &str, shim: &str, transport: &Transport) -> Tally {
-    on_stage(scenarios, &["net", language, transport.name()], |run| {
+/// Plays everything over a transport against the shim of a language, `jobs` at once.
+pub fn conduct(
+    scenarios: &[Scenario],
+    language: &str,
+    shim: &str,
+    transport: &Transport,
+    jobs: usize,
+) -> Tally {
+    on_stage(scenarios, &["net", language, transport.name()], jobs, |run| {
         let mut stage = match Conductor::start(shim, transport) {
             Ok(stage) => stage,
             Err(error) => return Report { failure: Some(error), ..Report::default() },
         };
         let mut report = play(run, &mut stage, None);
+        if report.failure.is_none() {
+            report.failure = stage.quit().err();
+        }
         if report.failure.is_some() {
             let complaints = stage.complaints();
             report.trace.extend(complaints.lines().map(|line| format!("  stderr {line}")));
-        } else {
-            report.failure = stage.quit().err();
         }
         report
     })
 }
 
-fn on_stage(scenarios: &[Scenario], stage: &[&str], perform: impl Fn(&Run) -> Report + Sync) -> Tally {
+fn on_stage(
+    scenarios: &[Scenario],
+    stage: &[&str],
+    jobs: usize,
+    perform: impl Fn(&Run) -> Report + Sync,
+) -> Tally {
     let tally = Mutex::new(Tally::default());
     let next = AtomicUsize::new(0);
     let worker = || {
@@ -135,7 +149,7 @@ fn on_stage(scenarios: &[Scenario], stage: &[&str], perform: impl Fn(&Run) -> Re
         }
     };
     std::thread::scope(|scope| {
-        (0..4).for_each(|_| drop(scope.spawn(worker)));
+        (0..jobs).for_each(|_| drop(scope.spawn(worker)));
     });
     tally.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
