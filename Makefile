@@ -18,7 +18,7 @@ help:
 	@echo 'make demo [BROKER=mqtt://host:port]   outages, remqtt beside paho-mqtt, one table'
 	@echo 'make test                             every test'
 	@echo 'make check                            every gate: format, lints, docs, licences, header'
-	@echo 'make bench                            bench-drain, bench-clients and bench-store'
+	@echo 'make bench                            bench-drain, bench-clients, bench-store and bench-size'
 	@echo 'make bench-recovery [ROWS=a,b REPEAT=20 CLIENTS=a,b ALARM=60]  outages beside the peers (root)'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
 	@echo 'make crash [N=2000 SEED=1]             kill -9 of publishers and subscribers, with a table of what is lost'
@@ -154,7 +154,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: sanitize check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: sanitize check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-size bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
@@ -171,6 +171,9 @@ $(BENCH)/%_mosquitto: tests/bench/%_mosquitto.c $(wildcard tests/bench/*.h)
 $(BENCH)/%_paho_c: tests/bench/%_paho_c.c $(wildcard tests/bench/*.h)
 	@mkdir -p $(BENCH)
 	@$(CC) -O2 -Wall -Wextra -o $@ $< -lpaho-mqtt3a
+$(BENCH)/%_paho_cs: tests/bench/%_paho_c.c $(wildcard tests/bench/*.h)
+	@mkdir -p $(BENCH)
+	@$(CC) -O2 -Wall -Wextra -o $@ $< -lpaho-mqtt3as
 $(BENCH)/%_raw: tests/bench/%_raw.c $(wildcard tests/bench/*.h)
 	@mkdir -p $(BENCH)
 	@$(CC) -O2 -Wall -Wextra -o $@ $<
@@ -178,7 +181,7 @@ $(BENCH)/%_remqtt: tests/bench/%_remqtt.c $(wildcard tests/bench/*.h) | lib
 	@mkdir -p $(BENCH)
 	@$(CC) -O2 -Wall -Wextra -o $@ $< $(LINK)
 
-bench: bench-drain bench-clients bench-store
+bench: bench-drain bench-clients bench-store bench-size
 bench-drain: python $(addprefix $(BENCH)/drain_,mosquitto raw remqtt)
 	@$(PY) tests/bench/drain.py $(BENCH) --rounds $(ROUNDS)
 # On the disk of this folder; elsewhere with PLACE=folder.
@@ -187,6 +190,10 @@ bench-store: lib $(addprefix $(BENCH)/,store_remqtt store_paho_c drain_remqtt)
 bench-clients: python $(addprefix $(BENCH)/clients_,mosquitto paho_c remqtt)
 	@$(QUIET) build-demo $(CARGO) build --release -p remqtt-demo
 	@$(PY) tests/bench/clients.py $(BENCH) $(TARGET)/release/remqtt-demo
+
+# Size on disk, and start and memory of a program with one client.
+bench-size: lib $(addprefix $(BENCH)/clients_,mosquitto paho_c paho_cs remqtt)
+	@$(PY) tests/bench/size.py $(BENCH)
 
 # Outages of every kind, beside peers and a floor. The table and the plot are left in target/bench/recovery.
 ROWS ?=
