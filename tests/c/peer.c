@@ -84,16 +84,24 @@ void peer_send(int socket, const void *bytes, size_t length)
     }
 }
 
+struct packet peer_accept_connect(int listener, int *socket)
+{
+    struct packet connect = { 0, 0, NULL };
+    while (connect.first == 0 && (*socket = peer_accept(listener)) >= 0) {
+        connect = peer_read(*socket);
+        if (connect.first == 0) {
+            free(connect.body);
+            close(*socket);
+        }
+    }
+    CHECK(connect.first == 0x10);
+    return connect;
+}
+
 int peer_accept_client(int listener, int session_present)
 {
-    uint8_t first;
-    int socket = peer_accept(listener);
-    /* On a slow machine a client opens a second way, and closes it without a word once the first is answered. */
-    while (socket >= 0 && recv(socket, &first, 1, MSG_PEEK) == 0) {
-        close(socket);
-        socket = peer_accept(listener);
-    }
-    peer_expect(socket, 1);
+    int socket;
+    free(peer_accept_connect(listener, &socket).body);
     PEER_SEND(socket, 0x20, 2, (uint8_t)session_present, 0);
     return socket;
 }
