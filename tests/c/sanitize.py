@@ -82,9 +82,8 @@ class Watch:
     def scenarios(self, conductor: str, transport: str) -> None:
         """Every scenario over a transport."""
         shim = " ".join(self.program("shim", tls=transport == "tls"))
-        # The client's own timers go on while valgrind makes it slow: it should not have to share a processor.
-        jobs = "1" if self.tool == "valgrind" else "4"
-        command = [conductor, "--shim", f"c={shim}", "--over", transport, "--jobs", jobs]
+        command = [conductor, "--shim", f"c={shim}", "--over", transport]
+        command += ["--slow"] if self.tool == "valgrind" else []
         self.run(f"scenarios, {transport}", command, r"^ *(?:runs|fail|skip) +\d+$")
 
 

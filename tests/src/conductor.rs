@@ -22,6 +22,7 @@ pub struct Conductor<'a> {
     /// Where the client's store lies.
     folder: Folder,
     killed: bool,
+    margin: Duration,
     /// Bound and never listening: keeps the port ours while `listener` is closed, so that it refuses.
     _port: Socket,
     address: SocketAddr,
@@ -32,7 +33,8 @@ pub struct Conductor<'a> {
 
 impl<'a> Conductor<'a> {
     /// Starts the shim, a command line, and tells it where the peer listens and how to reach it.
-    pub fn start(shim: &str, transport: &'a Transport) -> Outcome<Conductor<'a>> {
+    /// A step may take `margin` longer than it says.
+    pub fn start(shim: &str, transport: &'a Transport, margin: Duration) -> Outcome<Conductor<'a>> {
         let port = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = port.local_addr().map_err(text)?.as_socket().ok_or("no port")?;
         let mut conductor = Conductor {
@@ -42,6 +44,7 @@ impl<'a> Conductor<'a> {
             settings: Vec::new(),
             folder: Folder::new(),
             killed: false,
+            margin,
             _port: port,
             address,
             listener: None,
@@ -200,5 +203,9 @@ impl Stage for Conductor<'_> {
 
     fn is_real(&self) -> bool {
         true
+    }
+
+    fn margin(&self) -> Duration {
+        self.margin
     }
 }

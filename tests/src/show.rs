@@ -4,17 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::conductor::Conductor;
 use crate::line::Transport;
 use crate::play::{play, CutAt, Report};
-use crate::script::{Run, Scenario};
+use crate::script::{Run, Scenario, PATIENCE};
 use crate::world::World;
 
-/// How many scenarios are played at once, where nobody says otherwise: most of the time is waiting.
-pub const JOBS: usize = 4;
 /// Seed of the engine in the literal plays and the cuts.
 const SEED: u64 = 7;
+
+/// How scenarios are played over a network.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How many at once: most of the time is waiting.
+    pub jobs: usize,
+    /// How much longer than it says a step may take: only a hang reaches it.
+    pub margin: Duration,
+}
+
+/// For a client as it ships.
+pub const USUAL: Pace = Pace { jobs: 4, margin: PATIENCE };
+/// For a client that something slows: its own timers go on, so it should not have to share a processor.
+pub const SLOW: Pace = Pace { jobs: 1, margin: Duration::from_secs(120) };
 
 /// What became of the scenarios on one stage.
 #[derive(Debug, Default)]
@@ -36,7 +49,7 @@ pub fn scenarios() -> Result<Vec<Scenario>, String> {
 
 /// Plays everything in the simulator, literally.
 pub fn simulate(scenarios: &[Scenario]) -> Tally {
-    on_stage(scenarios, &["sim"], JOBS, |run| play(run, &mut World::new(SEED), None))
+    on_stage(scenarios, &["sim"], USUAL.jobs, |run| play(run, &mut World::new(SEED), None))
 }
 
 /// Plays everything in the simulator with the link cut at every byte of either stream.
@@ -110,16 +123,16 @@ pub fn die_everywhere(scenarios: &[Scenario]) -> Tally {
     tally
 }
 
-/// Plays everything over a transport against the shim of a language, `jobs` at once.
+/// Plays everything over a transport against the shim of a language.
 pub fn conduct(
     scenarios: &[Scenario],
     language: &str,
     shim: &str,
     transport: &Transport,
-    jobs: usize,
+    pace: Pace,
 ) -> Tally {
-    on_stage(scenarios, &["net", language, transport.name()], jobs, |run| {
-        let mut stage = match Conductor::start(shim, transport) {
+    on_stage(scenarios, &["net", language, transport.name()], pace.jobs, |run| {
+        let mut stage = match Conductor::start(shim, transport, pace.margin) {
             Ok(stage) => stage,
             Err(error) => return Report { failure: Some(error), ..Report::default() },
         };
