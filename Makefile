@@ -21,6 +21,7 @@ help:
 	@echo 'make bench                            bench-drain, bench-clients, bench-store and bench-size'
 	@echo 'make bench-recovery [ROWS=a,b REPEAT=20 CLIENTS=a,b ALARM=60]  outages beside the peers (root)'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
+	@echo 'make deb                               Debian packages of the C library, in target/deb'
 	@echo 'make crash [N=2000 SEED=1]             kill -9 of publishers and subscribers, with a table of what is lost'
 	@echo 'make corrupt [N=100000 SEED=1]         files of a store that are damaged at random'
 	@echo 'make sim-mutants                       seeded bugs, and how soon random stories find them'
@@ -154,7 +155,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: sanitize check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-size bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: deb sanitize check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-size bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
@@ -217,6 +218,12 @@ bench-recovery: python $(RECOVERY) $(BENCH)/.plot
 
 install:
 	@CARGO="$(CARGO)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ffi/install.sh
+
+# A Debian source package and its packages, in target/deb, and programs that are built against them. Needs debhelper.
+deb:
+	@command -v dh >/dev/null || { echo 'deb: debhelper is missing (apt install debhelper lintian)'; exit 1; }
+	@$(QUIET) deb ffi/deb.sh $(TARGET)/deb
+	@$(QUIET) deb-test tests/c/deb-test.sh $(TARGET)/deb
 
 clean:
 	rm -rf "$(TARGET)" .venv .pytest_cache .ruff_cache .mypy_cache python/dist
