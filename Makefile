@@ -18,9 +18,10 @@ help:
 	@echo 'make demo [BROKER=mqtt://host:port]   outages, remqtt beside paho-mqtt, one table'
 	@echo 'make test                             every test'
 	@echo 'make check                            every gate: format, lints, docs, licences, header'
-	@echo 'make bench                            bench-drain, bench-clients and bench-store'
+	@echo 'make bench                            bench-drain, bench-clients, bench-store and bench-size'
 	@echo 'make bench-recovery [ROWS=a,b REPEAT=20 CLIENTS=a,b ALARM=60]  outages beside the peers (root)'
 	@echo 'make install [PREFIX= DESTDIR=]       libremqtt, headers, pkg-config file'
+	@echo 'make deb                               Debian packages of the C library, in target/deb'
 	@echo 'make crash [N=2000 SEED=1]             kill -9 of publishers and subscribers, with a table of what is lost'
 	@echo 'make corrupt [N=100000 SEED=1]         files of a store that are damaged at random'
 	@echo 'make sim-mutants                       seeded bugs, and how soon random stories find them'
@@ -28,6 +29,7 @@ help:
 	@echo 'make conformance                      the tests and examples of paho-mqtt, with remqtt in its place'
 	@echo 'make check-surface [SURFACE=folder]    the public surface, against a record of that of paho-mqtt'
 	@echo 'make fuzz [FUZZ_SECONDS=300]           every fuzz target (nightly, cargo-fuzz)'
+	@echo 'make sanitize                          the C tests and every scenario under valgrind, ASan and UBSan'
 	@echo 'make check-abi                         the C header, its symbols, layouts and ABI baseline'
 	@echo 'make doxygen                           the reference of the C API, in target/doxygen/html'
 	@echo 'make clean'
@@ -104,6 +106,10 @@ test-pythons: setup
 test-c: lib
 	@CARGO='$(CARGO)' $(QUIET) test-c $(MAKE) -C tests/c test
 	@$(QUIET) valgrind $(MAKE) -C tests/c valgrind
+# The same tests and every scenario under valgrind and with the sanitizers of gcc: half an hour. A row for each is printed.
+sanitize: lib
+	@$(QUIET) build-conductor $(CARGO) build -p remqtt-tests --bin conductor
+	@$(MAKE) -C tests/c sanitize
 # The C ABI: the header is the source's, clean in every language version by two compilers, with the symbols, the layout
 # and the baseline that are committed. `make write-abi` renews the baseline where ffi/ABI.md allows it.
 check-abi: lib
@@ -149,7 +155,7 @@ check: setup
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(QUIET) deny $(CARGO) deny check bans licenses sources; \
 	else echo '== deny skipped: no cargo-deny here (cargo install cargo-deny)'; fi
 
-.PHONY: check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
+.PHONY: deb sanitize check-abi write-abi doxygen test-pythons bench-recovery crash crash-programs test-crash bench-size bench-store corrupt sim-mutants help setup lib python conformance check-surface shims test test-rust test-roads fuzz sim test-languages test-matrix test-python test-c test-readme check demo bench bench-drain bench-clients install clean
 
 # The C subscriber is linked against the library of this tree, as any user's program would be.
 LINK := -Iinclude -L$(TARGET)/release -lremqtt -Wl,-rpath,$(TARGET)/release
@@ -166,6 +172,9 @@ $(BENCH)/%_mosquitto: tests/bench/%_mosquitto.c $(wildcard tests/bench/*.h)
 $(BENCH)/%_paho_c: tests/bench/%_paho_c.c $(wildcard tests/bench/*.h)
 	@mkdir -p $(BENCH)
 	@$(CC) -O2 -Wall -Wextra -o $@ $< -lpaho-mqtt3a
+$(BENCH)/%_paho_cs: tests/bench/%_paho_c.c $(wildcard tests/bench/*.h)
+	@mkdir -p $(BENCH)
+	@$(CC) -O2 -Wall -Wextra -o $@ $< -lpaho-mqtt3as
 $(BENCH)/%_raw: tests/bench/%_raw.c $(wildcard tests/bench/*.h)
 	@mkdir -p $(BENCH)
 	@$(CC) -O2 -Wall -Wextra -o $@ $<
@@ -173,7 +182,7 @@ $(BENCH)/%_remqtt: tests/bench/%_remqtt.c $(wildcard tests/bench/*.h) | lib
 	@mkdir -p $(BENCH)
 	@$(CC) -O2 -Wall -Wextra -o $@ $< $(LINK)
 
-bench: bench-drain bench-clients bench-store
+bench: bench-drain bench-clients bench-store bench-size
 bench-drain: python $(addprefix $(BENCH)/drain_,mosquitto raw remqtt)
 	@$(PY) tests/bench/drain.py $(BENCH) --rounds $(ROUNDS)
 # On the disk of this folder; elsewhere with PLACE=folder.
@@ -182,6 +191,10 @@ bench-store: lib $(addprefix $(BENCH)/,store_remqtt store_paho_c drain_remqtt)
 bench-clients: python $(addprefix $(BENCH)/clients_,mosquitto paho_c remqtt)
 	@$(QUIET) build-demo $(CARGO) build --release -p remqtt-demo
 	@$(PY) tests/bench/clients.py $(BENCH) $(TARGET)/release/remqtt-demo
+
+# Size on disk, and start and memory of a program with one client.
+bench-size: lib $(addprefix $(BENCH)/clients_,mosquitto paho_c paho_cs remqtt)
+	@$(PY) tests/bench/size.py $(BENCH)
 
 # Outages of every kind, beside peers and a floor. The table and the plot are left in target/bench/recovery.
 ROWS ?=
@@ -205,6 +218,12 @@ bench-recovery: python $(RECOVERY) $(BENCH)/.plot
 
 install:
 	@CARGO="$(CARGO)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ffi/install.sh
+
+# A Debian source package and its packages, in target/deb, and programs that are built against them. Needs debhelper.
+deb:
+	@command -v dh >/dev/null || { echo 'deb: debhelper is missing (apt install debhelper lintian)'; exit 1; }
+	@$(QUIET) deb ffi/deb.sh $(TARGET)/deb
+	@$(QUIET) deb-test tests/c/deb-test.sh $(TARGET)/deb
 
 clean:
 	rm -rf "$(TARGET)" .venv .pytest_cache .ruff_cache .mypy_cache python/dist

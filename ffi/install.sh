@@ -17,6 +17,9 @@ soname=$(readelf -d "$built/libremqtt.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p'
 # What a static libremqtt needs of Linux (rustc --print native-static-libs); tests/c/install-test.sh links with it.
 private='-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc'
 
+# Where the headers are for who knows where the library is: an installation may be moved as a whole.
+include=$(realpath -m --relative-to="$libdir" "$prefix/include")
+
 install -d "$stage$libdir/pkgconfig" "$stage$libdir/cmake/remqtt" "$stage$prefix/include/remqtt"
 install -m 755 "$built/libremqtt.so" "$stage$libdir/libremqtt.so.$version"
 ln -sf "libremqtt.so.$version" "$stage$libdir/$soname"
@@ -27,7 +30,7 @@ install -m 644 include/remqtt/*.h include/remqtt/*.hpp "$stage$prefix/include/re
 for template in remqtt.pc:pkgconfig remqttConfig.cmake:cmake/remqtt remqttConfigVersion.cmake:cmake/remqtt; do
     file=${template%%:*}
     sed -e "s|@PREFIX@|$prefix|g; s|@LIBDIR@|$libdir|g; s|@VERSION@|$version|g; s|@SONAME@|$soname|g" \
-        -e "s|@PRIVATE@|$private|g" "ffi/$file.in" >"$stage$libdir/${template##*:}/$file"
+        -e "s|@PRIVATE@|$private|g; s|@INCLUDE@|$include|g" "ffi/$file.in" >"$stage$libdir/${template##*:}/$file"
     chmod 644 "$stage$libdir/${template##*:}/$file"
 done
 echo "libremqtt $version is in $stage$libdir"

@@ -6,8 +6,15 @@
 
 #include <stdatomic.h>
 
-/* Counted by the connect callbacks. */
+/* Counted by the connect callbacks, and when the last of them came. */
 static atomic_int connected;
+static _Atomic double connected_at;
+
+static inline void count_connected(void)
+{
+    atomic_store(&connected_at, wall());
+    atomic_fetch_add(&connected, 1);
+}
 
 static inline void nap(double seconds)
 {
@@ -15,12 +22,12 @@ static inline void nap(double seconds)
     nanosleep(&t, NULL);
 }
 
-/* A number of /proc/self/status, in its own unit; -1 if there is none. */
-static inline long status_of(const char *name)
+/* A number of a file in /proc/self, in its own unit; -1 if there is none. */
+static inline long number_in(const char *path, const char *name)
 {
     char line[256];
     long value = -1;
-    FILE *file = fopen("/proc/self/status", "r");
+    FILE *file = fopen(path, "r");
     if (!file)
         return -1;
     while (fgets(line, sizeof line, file))
@@ -29,6 +36,8 @@ static inline long status_of(const char *name)
     fclose(file);
     return value;
 }
+
+static inline long status_of(const char *name) { return number_in("/proc/self/status", name); }
 
 /* Waits until `wanted` clients are connected, or nothing has come for ten seconds. */
 static inline void await_connected(int wanted)
@@ -39,16 +48,22 @@ static inline void await_connected(int wanted)
             before = atomic_load(&connected), quiet = wall();
 }
 
-/* Lets everything settle, watches ten idle seconds, prints the line. `before` is VmRSS with no client. */
-static inline void tell(int wanted, long before)
+/* Lets everything settle, watches idle seconds, prints the line. `before` is VmRSS with no client; `argument` says how
+ * many idle seconds, ten if NULL. */
+static inline void tell(int wanted, long before, const char *argument)
 {
+    double seconds = argument ? atof(argument) : 10;
     await_connected(wanted);
-    nap(3);
+    double connecting = cpu();
+    nap(seconds * 0.3);
     double start = cpu(), started = wall();
-    nap(10);
+    nap(seconds);
     double idle = (cpu() - start) / (wall() - started);
-    printf("{\"connected\": %d, \"threads\": %ld, \"rss_kib\": %ld, \"idle_cpu\": %.6f}\n", atomic_load(&connected),
-           status_of("Threads"), status_of("VmRSS") - before, idle);
+    printf("{\"connected\": %d, \"threads\": %ld, \"rss_kib\": %ld, \"idle_cpu\": %.6f, \"at\": %.6f, "
+           "\"connecting_cpu\": %.6f, \"whole_rss_kib\": %ld, \"private_kib\": %ld}\n",
+           atomic_load(&connected), status_of("Threads"), status_of("VmRSS") - before, idle,
+           atomic_load(&connected_at), connecting, status_of("VmRSS"),
+           number_in("/proc/self/smaps_rollup", "Private_Dirty"));
     fflush(stdout);
 }
 

@@ -1,4 +1,4 @@
-/* clients_mosquitto host port count */
+/* clients_mosquitto host port count [idle seconds] */
 #include "clients.h"
 
 #include <mosquitto.h>
@@ -7,12 +7,12 @@ static void on_connect(struct mosquitto *client, void *user, int code)
 {
     (void)client, (void)user;
     if (code == 0)
-        atomic_fetch_add(&connected, 1);
+        count_connected();
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 4)
+    if (argc < 4)
         return 2;
     int count = atoi(argv[3]);
     mosquitto_lib_init();
@@ -28,6 +28,6 @@ int main(int argc, char **argv)
         if (code)
             fail(mosquitto_strerror(code), i);
     }
-    tell(count, before);
+    tell(count, before, argv[4]);
     _exit(0);
 }

@@ -1,4 +1,4 @@
-/* clients_paho_c host port count: paho.mqtt.c, its asynchronous client. */
+/* clients_paho_c host port count [idle seconds]: paho.mqtt.c, its asynchronous client. */
 #include "clients.h"
 
 #include <MQTTAsync.h>
@@ -6,12 +6,12 @@
 static void on_success(void *context, MQTTAsync_successData *response)
 {
     (void)context, (void)response;
-    atomic_fetch_add(&connected, 1);
+    count_connected();
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 4)
+    if (argc < 4)
         return 2;
     int count = atoi(argv[3]);
     char url[300];
@@ -31,6 +31,6 @@ int main(int argc, char **argv)
         if (code)
             fail("paho.mqtt.c", code);
     }
-    tell(count, before);
+    tell(count, before, argv[4]);
     _exit(0);
 }

@@ -1,4 +1,4 @@
-/* clients_remqtt host port count */
+/* clients_remqtt host port count [idle seconds] */
 #include "clients.h"
 
 #include <remqtt/remqtt.h>
@@ -7,7 +7,7 @@ static void on_state(void *user, remqtt_client *client, const remqtt_state_event
 {
     (void)user, (void)client;
     if (event->state == REMQTT_STATE_CONNECTED)
-        atomic_fetch_add(&connected, 1);
+        count_connected();
 }
 
 static int32_t on_message(void *user, remqtt_client *client, const remqtt_message *message)
@@ -24,7 +24,7 @@ static void check(remqtt_status status, const char *what)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4)
+    if (argc < 4)
         return 2;
     int count = atoi(argv[3]);
     char url[300];
@@ -43,6 +43,6 @@ int main(int argc, char **argv)
         check(remqtt_client_start(client), "start");
         remqtt_config_free(config);
     }
-    tell(count, before);
+    tell(count, before, argv[4]);
     _exit(0);
 }

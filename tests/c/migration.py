@@ -1,46 +1,79 @@
 """The migration pages against the headers of the peers and of remqtt: migration.py ROOT.
 
-Every function of the peers' headers, and every option of paho's structs, stands in a table; every remqtt
-function, field and option that a table names exists.
+Every function, type of callback, constant and field of a struct of the peers' headers stands in the first
+column of a table; every remqtt function, field and option that a table names exists.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 ROOT = Path(sys.argv[1])
 INCLUDE = Path("/usr/include")
-STRUCTS = ["connectOptions", "createOptions", "SSLOptions"]
-#: Fields that say how a struct is laid out, or that other rows stand for.
-LAYOUT = {"struct_id", "struct_version", "len", "data", "context", "ssl", "onSuccess", "onFailure"}
-LAYOUT |= {"onSuccess5", "onFailure5"}
+MOSQUITTO = ["mosquitto.h", "mqtt_protocol.h"]
+PAHO = ["MQTTAsync.h", "MQTTClient.h", "MQTTClientPersistence.h", "MQTTProperties.h", "MQTTReasonCodes.h"]
+PAHO += ["MQTTSubscribeOpts.h"]
+#: Structs whose fields a page calls by their names alone, as options.
+OPTIONS = {"connectOptions", "createOptions", "SSLOptions"}
+#: Fields that say how a struct is laid out, or how long what stands beside them is.
+LAYOUT = {"struct_id", "struct_version", "len", "data"}
 
 
-def functions(header: str, pattern: str) -> set[str]:
+def source(header: str) -> str:
     """What the header declares, without what its comments mention."""
-    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", (INCLUDE / header).read_text(), flags=re.S)
-    return set(re.findall(rf"\b({pattern})\s*\)?\s*\(", text))
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", (INCLUDE / header).read_text(), flags=re.S)
 
 
-def paho_fields() -> set[str]:
-    """The options of paho's structs."""
-    text = re.sub(r"/\*.*?\*/", "", (INCLUDE / "MQTTAsync.h").read_text(), flags=re.S)
+def functions(text: str) -> set[str]:
+    """Functions, and types of callbacks."""
+    return set(re.findall(r"\b((?:mosquitto_|MQTT|Persistence_)\w+)\s*\)?\s*\(", text))
+
+
+def constants(text: str) -> set[str]:
+    """Macros that have a value, but for those that only serve the compiler, and members of enums."""
+    macros = set(re.findall(r"^\s*#\s*define\s+(\w+)[ \t]+\S", text, re.M))
+    bodies = re.findall(r"\benum\s*\w*\s*\{([^}]*)\}", text)
+    members = set(re.findall(r"\b([A-Z]\w+)\s*(?:=[^,]*)?(?:,|$)", ",".join(bodies)))
+    return {name for name in macros if name.isupper() or "initializer" in name} | members
+
+
+def body_from(text: str, at: int) -> tuple[str, str]:
+    """What stands between the next braces, and after them up to the semicolon."""
+    begin = end = text.index("{", at) + 1
+    depth = 1
+    while depth:
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        end += 1
+    return text[begin : end - 1], text[end : text.index(";", end)].strip()
+
+
+def fields(text: str) -> set[str]:
+    """The fields of every struct: options by their name, others as `struct.field`."""
     found: set[str] = set()
-    for name in STRUCTS:
-        body = re.search(
-            r"typedef struct(?: \w+)?\s*\{((?:[^{}]|\{[^}]*\})*)\} MQTTAsync_" + name + ";", text
-        )
-        found |= set(re.findall(r"(\w+)\s*(?:\[\d+\])?;", body[1] if body else ""))
-    return found - LAYOUT
+    for match in re.finditer(r"^(?:typedef )?struct\s*(\w*)\s*\{", text, re.M):
+        body, name = body_from(text, match.start())
+        owner = re.sub(r"^MQTT(?:Async|Client)_", "", name or match[1])
+        had = set(re.findall(r"(\w+)\s*(?:\[\w*\])?\s*;|\(\s*\*\s*(\w+)\s*\)", body))
+        names = {one or other for one, other in had} - LAYOUT
+        found |= names if owner in OPTIONS else {f"{owner}.{field}" for field in names}
+    return found
+
+
+def features(headers: list[str]) -> set[str]:
+    """All that a program can name."""
+    texts = [source(header) for header in headers]
+    return set().union(*(part(text) for text in texts for part in (functions, constants, fields)))
 
 
 def missing(page: str, names: set[str]) -> list[str]:
-    """Names that no first column of the page has."""
+    """Names that no first column of the page has; a `*` there stands for any letters."""
     rows = re.findall(r"^\| ([^|]*) \|", page, re.M)
-    had = set(re.findall(r"\w+", " ".join(rows)))
-    return sorted(names - had)
+    had = set(re.findall(r"[\w.*]+", " ".join(rows)))
+    patterns = [each for each in had if "*" in each]
+    return sorted(name for name in names - had if not any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def has(header: str, owner: str, name: str) -> bool:
@@ -66,10 +99,8 @@ def unknown(page: str) -> list[str]:
 def main() -> None:
     """Compares both pages."""
     wrong: list[str] = []
-    mosquitto = functions("mosquitto.h", r"mosquitto_\w+")
-    paho = functions("MQTTAsync.h", r"MQTTAsync_\w+") | functions("MQTTClient.h", r"MQTTClient_\w+")
-    paho |= functions("MQTTProperties.h", r"MQTT(?:Properties|Property)_\w+")
-    for name, names in (("from-libmosquitto.md", mosquitto), ("from-paho-c.md", paho | paho_fields())):
+    for name, headers in (("from-libmosquitto.md", MOSQUITTO), ("from-paho-c.md", PAHO)):
+        names = features(headers)
         page = (ROOT / "ffi/docs" / name).read_text()
         wrong += [f"{name}: no row for {each}" for each in missing(page, names)]
         wrong += [f"{name}: no such thing: {each}" for each in unknown(page)]

@@ -84,10 +84,24 @@ void peer_send(int socket, const void *bytes, size_t length)
     }
 }
 
+struct packet peer_accept_connect(int listener, int *socket)
+{
+    struct packet connect = { 0, 0, NULL };
+    while (connect.first == 0 && (*socket = peer_accept(listener)) >= 0) {
+        connect = peer_read(*socket);
+        if (connect.first == 0) {
+            free(connect.body);
+            close(*socket);
+        }
+    }
+    CHECK(connect.first == 0x10);
+    return connect;
+}
+
 int peer_accept_client(int listener, int session_present)
 {
-    int socket = peer_accept(listener);
-    peer_expect(socket, 1);
+    int socket;
+    free(peer_accept_connect(listener, &socket).body);
     PEER_SEND(socket, 0x20, 2, (uint8_t)session_present, 0);
     return socket;
 }
@@ -115,6 +129,7 @@ static int answer(struct server *server, int socket)
     size_t topic;
     switch (packet.first >> 4) {
     case 1:
+        event_add(&server->connections, 1);
         if (server->challenges) {
             PEER_SEND(socket, 0xF0, 6, 0x18, 4, 0x15, 0, 1, 'm');
         } else {
@@ -154,7 +169,6 @@ static void *serve(void *argument)
     int socket;
     while ((socket = peer_accept(server->listener)) >= 0) {
         atomic_store(&server->socket, socket);
-        event_add(&server->connections, 1);
         while (answer(server, socket)) {
         }
         atomic_store(&server->socket, -1);

@@ -32,9 +32,8 @@ TEST(other_options_hold_from_the_next_connection_on)
     CHECK_STATUS(remqtt_client_reconfigure(client, config), REMQTT_E_INVALID_OPTION);
     remqtt_config_free(config);
     peer_reset(socket);
-    socket = peer_accept(listener);
-    struct packet connect = peer_read(socket);
-    CHECK(connect.first == 0x10 && (connect.body[7] & 0xC0) == 0xC0);
+    struct packet connect = peer_accept_connect(listener, &socket);
+    CHECK((connect.body[7] & 0xC0) == 0xC0);
     CHECK(memcmp(connect.body + connect.length - 8, "\0\2me\0\2pw", 8) == 0);
     free(connect.body);
     PEER_SEND(socket, 0x20, 2, 0, 0);
@@ -75,16 +74,8 @@ TEST(user_name_and_password_are_asked_for_before_each_attempt)
     CHECK_OK(remqtt_config_on_credentials(config, say_who, &logins, drop_logins));
     remqtt_client *client = client_of(config);
     for (uint8_t attempt = 1; attempt <= 3; attempt++) {
-        struct packet connect = { 0 };
-        while (connect.first == 0) { /* a way that the application did not follow is closed without a word */
-            socket = peer_accept(listener);
-            connect = peer_read(socket);
-            if (connect.first == 0) {
-                free(connect.body);
-                close(socket);
-            }
-        }
-        CHECK(connect.first == 0x10 && (connect.body[7] & 0xC0) == 0xC0);
+        struct packet connect = peer_accept_connect(listener, &socket);
+        CHECK((connect.body[7] & 0xC0) == 0xC0);
         CHECK(memcmp(connect.body + connect.length - 7, "\0\2me\0\1", 6) == 0);
         CHECK(connect.body[connect.length - 1] == '0' + attempt);
         free(connect.body);

@@ -1,7 +1,7 @@
 //! A stage of a real network: a shim process, and a scripted peer on a loopback port chosen at run time.
 
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
@@ -22,6 +22,7 @@ pub struct Conductor<'a> {
     /// Where the client's store lies.
     folder: Folder,
     killed: bool,
+    margin: Duration,
     /// Bound and never listening: keeps the port ours while `listener` is closed, so that it refuses.
     _port: Socket,
     address: SocketAddr,
@@ -32,7 +33,8 @@ pub struct Conductor<'a> {
 
 impl<'a> Conductor<'a> {
     /// Starts the shim, a command line, and tells it where the peer listens and how to reach it.
-    pub fn start(shim: &str, transport: &'a Transport) -> Outcome<Conductor<'a>> {
+    /// A step may take `margin` longer than it says.
+    pub fn start(shim: &str, transport: &'a Transport, margin: Duration) -> Outcome<Conductor<'a>> {
         let port = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = port.local_addr().map_err(text)?.as_socket().ok_or("no port")?;
         let mut conductor = Conductor {
@@ -42,6 +44,7 @@ impl<'a> Conductor<'a> {
             settings: Vec::new(),
             folder: Folder::new(),
             killed: false,
+            margin,
             _port: port,
             address,
             listener: None,
@@ -56,7 +59,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Ends the shim in the orderly way. An error when it does not end by itself with success.
-    pub fn quit(mut self) -> Outcome<()> {
+    pub fn quit(&mut self) -> Outcome<()> {
         self.link = None;
         self.shim.quit()
     }
@@ -108,17 +111,25 @@ impl Stage for Conductor<'_> {
     fn link(&mut self, within: Duration) -> Outcome<bool> {
         self.flush();
         let Some(listener) = &self.listener else { return Ok(false) };
-        // Linux applies the receive timeout to accept; no timeout at all is spelled as non-blocking.
-        listener.set_nonblocking(within.is_zero()).map_err(text)?;
-        listener.set_read_timeout(Some(within.max(Duration::from_millis(1)))).map_err(text)?;
-        match listener.accept() {
-            Ok((socket, _)) => {
-                self.link = Some(self.transport.accept(TcpStream::from(socket))?);
-                self.stalled = false;
-                Ok(true)
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Linux applies the receive timeout to accept; no timeout at all is spelled as non-blocking.
+            listener.set_nonblocking(left.is_zero()).map_err(text)?;
+            listener.set_read_timeout(Some(left.max(Duration::from_millis(1)))).map_err(text)?;
+            match listener.accept() {
+                Ok((socket, _)) => {
+                    let socket = TcpStream::from(socket);
+                    if line::is_given_up(&socket, left)? {
+                        continue;
+                    }
+                    self.link = Some(self.transport.accept(socket)?);
+                    self.stalled = false;
+                    return Ok(true);
+                }
+                Err(error) if line::is_timeout(&error) => return Ok(false),
+                Err(error) => return Err(text(error)),
             }
-            Err(error) if line::is_timeout(&error) => Ok(false),
-            Err(error) => Err(text(error)),
         }
     }
 
@@ -192,5 +203,9 @@ impl Stage for Conductor<'_> {
 
     fn is_real(&self) -> bool {
         true
+    }
+
+    fn margin(&self) -> Duration {
+        self.margin
     }
 }

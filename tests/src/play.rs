@@ -114,11 +114,7 @@ impl<'a, S: Stage> Play<'a, S> {
 
     /// How long a step may wait. Real time is only bounded, with a margin that no slow machine reaches.
     pub(crate) fn patience(&self, within: Duration) -> Duration {
-        if self.stage.is_real() {
-            within + PATIENCE
-        } else {
-            within
-        }
+        within + self.stage.margin()
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
@@ -361,7 +357,7 @@ impl<'a, S: Stage> Play<'a, S> {
     fn cut_link(&mut self, cut: Cut) -> Result<()> {
         if let Cut::After(count) = cut {
             while self.inbox.len() < count {
-                match self.read(PATIENCE)? {
+                match self.read(self.patience(PATIENCE))? {
                     _ if self.serving => return Ok(()),
                     Read::Bytes(_) => {}
                     _ => return Err(format!("only {} bytes came", self.inbox.len())),

@@ -104,7 +104,7 @@ impl<S: Stage> Play<'_, S> {
         self.finishing();
         if self.started && self.linked {
             self.command("stop").map_err(|error| format!("at the end: {error}"))?;
-            match self.next_packet(PATIENCE) {
+            match self.next_packet(self.patience(PATIENCE)) {
                 Ok(Some(packet)) if packet.kind == Kind::Disconnect => {}
                 Ok(Some(packet)) => return Err(format!("at the end the client had also sent {packet}")),
                 Ok(None) => return Err("at the end the client did not disconnect".into()),

@@ -4,15 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::conductor::Conductor;
 use crate::line::Transport;
 use crate::play::{play, CutAt, Report};
-use crate::script::{Run, Scenario};
+use crate::script::{Run, Scenario, PATIENCE};
 use crate::world::World;
 
 /// Seed of the engine in the literal plays and the cuts.
 const SEED: u64 = 7;
+
+/// How scenarios are played over a network.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How many at once: most of the time is waiting.
+    pub jobs: usize,
+    /// How much longer than it says a step may take: only a hang reaches it.
+    pub margin: Duration,
+}
+
+/// For a client as it ships.
+pub const USUAL: Pace = Pace { jobs: 4, margin: PATIENCE };
+/// For a client that something slows: its own timers go on, so it should not have to share a processor.
+pub const SLOW: Pace = Pace { jobs: 1, margin: Duration::from_secs(120) };
 
 /// What became of the scenarios on one stage.
 #[derive(Debug, Default)]
@@ -34,7 +49,7 @@ pub fn scenarios() -> Result<Vec<Scenario>, String> {
 
 /// Plays everything in the simulator, literally.
 pub fn simulate(scenarios: &[Scenario]) -> Tally {
-    on_stage(scenarios, &["sim"], |run| play(run, &mut World::new(SEED), None))
+    on_stage(scenarios, &["sim"], USUAL.jobs, |run| play(run, &mut World::new(SEED), None))
 }
 
 /// Plays everything in the simulator with the link cut at every byte of either stream.
@@ -108,25 +123,37 @@ pub fn die_everywhere(scenarios: &[Scenario]) -> Tally {
     tally
 }
 
-/// Plays everything over a transport against the shim of a language. Several at once: most of the time is waiting.
-pub fn conduct(scenarios: &[Scenario], language: &str, shim: &str, transport: &Transport) -> Tally {
-    on_stage(scenarios, &["net", language, transport.name()], |run| {
-        let mut stage = match Conductor::start(shim, transport) {
+/// Plays everything over a transport against the shim of a language.
+pub fn conduct(
+    scenarios: &[Scenario],
+    language: &str,
+    shim: &str,
+    transport: &Transport,
+    pace: Pace,
+) -> Tally {
+    on_stage(scenarios, &["net", language, transport.name()], pace.jobs, |run| {
+        let mut stage = match Conductor::start(shim, transport, pace.margin) {
             Ok(stage) => stage,
             Err(error) => return Report { failure: Some(error), ..Report::default() },
         };
         let mut report = play(run, &mut stage, None);
+        if report.failure.is_none() {
+            report.failure = stage.quit().err();
+        }
         if report.failure.is_some() {
             let complaints = stage.complaints();
             report.trace.extend(complaints.lines().map(|line| format!("  stderr {line}")));
-        } else {
-            report.failure = stage.quit().err();
         }
         report
     })
 }
 
-fn on_stage(scenarios: &[Scenario], stage: &[&str], perform: impl Fn(&Run) -> Report + Sync) -> Tally {
+fn on_stage(
+    scenarios: &[Scenario],
+    stage: &[&str],
+    jobs: usize,
+    perform: impl Fn(&Run) -> Report + Sync,
+) -> Tally {
     let tally = Mutex::new(Tally::default());
     let next = AtomicUsize::new(0);
     let worker = || {
@@ -135,7 +162,7 @@ fn on_stage(scenarios: &[Scenario], stage: &[&str], perform: impl Fn(&Run) -> Re
         }
     };
     std::thread::scope(|scope| {
-        (0..4).for_each(|_| drop(scope.spawn(worker)));
+        (0..jobs).for_each(|_| drop(scope.spawn(worker)));
     });
     tally.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

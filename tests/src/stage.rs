@@ -52,4 +52,8 @@ pub trait Stage {
     }
     /// True where time is real.
     fn is_real(&self) -> bool;
+    /// How much longer than it says a step may take.
+    fn margin(&self) -> Duration {
+        Duration::ZERO
+    }
 }

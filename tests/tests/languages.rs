@@ -2,7 +2,7 @@
 
 use remqtt_tests::line::Transport;
 use remqtt_tests::shim::shims;
-use remqtt_tests::show::{conduct, scenarios, simulate, table, Tally};
+use remqtt_tests::show::{conduct, scenarios, simulate, table, Tally, USUAL};
 
 #[test]
 fn every_scenario_plays_over_every_transport_in_every_language() {
@@ -12,7 +12,7 @@ fn every_scenario_plays_over_every_transport_in_every_language() {
     for transport in &transports {
         for (language, shim) in shims(env!("CARGO_BIN_EXE_shim")) {
             let begin = std::time::Instant::now();
-            let tally = conduct(&scenarios, language, &shim, transport);
+            let tally = conduct(&scenarios, language, &shim, transport, USUAL);
             println!("{language} over {}: {:.1} s", transport.name(), begin.elapsed().as_secs_f64());
             tallies.push((format!("{language}-{}", transport.name()), tally));
         }

@@ -1,10 +1,10 @@
-//! Plays the scenarios: `conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--over TRANSPORT] [--only PART]`.
+//! Plays the scenarios: `conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--over TRANSPORT] [--only PART] [--slow]`.
 //!
 //! NAME is the language (`rust`, `c`, `python`), COMMAND starts its shim; TRANSPORT is `tcp` (the default), `tls` or
-//! `ws`; PART is a part of a scenario's name.
+//! `ws`; PART is a part of a scenario's name; `--slow` is for a shim that something slows.
 
 use remqtt_tests::line::Transport;
-use remqtt_tests::show::{conduct, cut_everywhere, scenarios, simulate, table, Tally};
+use remqtt_tests::show::{conduct, cut_everywhere, scenarios, simulate, table, Tally, SLOW, USUAL};
 
 fn main() {
     match perform() {
@@ -21,6 +21,7 @@ fn perform() -> Result<bool, String> {
     let mut scenarios = scenarios()?;
     let mut stages: Vec<(String, Option<String>)> = Vec::new();
     let mut over = "tcp".to_owned();
+    let mut pace = USUAL;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
@@ -28,6 +29,7 @@ fn perform() -> Result<bool, String> {
             "--sim" => stages.push(("sim".into(), None)),
             "--cuts" => stages.push(("cuts".into(), None)),
             "--over" => over = value()?,
+            "--slow" => pace = SLOW,
             "--only" => {
                 let part = value()?;
                 scenarios.retain(|scenario| scenario.name.contains(&part));
@@ -39,7 +41,8 @@ fn perform() -> Result<bool, String> {
             }
             _ => {
                 return Err(
-                    "conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--over TRANSPORT] [--only PART]"
+                    "conductor [--sim] [--cuts] [--shim NAME=COMMAND]... [--over TRANSPORT] [--only PART] \
+                     [--slow]"
                         .into(),
                 )
             }
@@ -50,7 +53,7 @@ fn perform() -> Result<bool, String> {
     let mut tallies: Vec<(String, Tally)> = Vec::new();
     for (stage, shim) in stages {
         let tally = match (stage.as_str(), shim) {
-            (_, Some(shim)) => conduct(&scenarios, &stage, &shim, transport),
+            (_, Some(shim)) => conduct(&scenarios, &stage, &shim, transport, pace),
             ("sim", None) => simulate(&scenarios),
             _ => cut_everywhere(&scenarios),
         };

@@ -130,6 +130,16 @@ impl Line for TcpStream {
     }
 }
 
+/// Whether the client ends the connection without a byte, as it does with a second way that it does not need: where
+/// the machine is slow, it opens one. Waits for what becomes of it, since in every transport the client speaks first.
+pub(crate) fn is_given_up(stream: &TcpStream, within: Duration) -> Outcome<bool> {
+    wait_for(stream, within)?;
+    match stream.peek(&mut [0]) {
+        Ok(length) => Ok(length == 0),
+        Err(error) => Ok(!is_timeout(&error)),
+    }
+}
+
 /// Sets how long a read may wait.
 fn wait_for(stream: &TcpStream, within: Duration) -> Outcome<()> {
     // No timeout at all is spelled as non-blocking.
