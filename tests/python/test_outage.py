@@ -18,6 +18,9 @@ import sys
 def on_connect({connect}):
     print("connected", flush=True)
 
+def on_subscribe({subscribe}):
+    print("subscribed", flush=True)
+
 def on_message(client, userdata, message):
     print("message", message.payload.decode(), flush=True)
 
@@ -31,6 +34,7 @@ client = mqtt.Client({first}client_id="your_client_id" + sys.argv[1], clean_sess
 client.will_set('your/topic', payload="Disconnected", qos=1, retain=False)
 client.reconnect_delay_set(min_delay=1, max_delay=120)
 client.on_connect = on_connect
+client.on_subscribe = on_subscribe
 client.on_message = on_message
 client.on_disconnect = on_disconnect
 client.connect(broker_address, port, keepalive=60)
@@ -42,11 +46,13 @@ FORMS = {
     "paho 1.x": {
         "first": "",
         "connect": "client, userdata, flags, rc",
+        "subscribe": "client, userdata, mid, granted_qos",
         "disconnect": "client, userdata, rc",
     },
     "paho 2.x": {
         "first": "mqtt.CallbackAPIVersion.VERSION2, ",
         "connect": "client, userdata, flags, reason_code, properties",
+        "subscribe": "client, userdata, mid, reason_codes, properties",
         "disconnect": "client, userdata, disconnect_flags, reason_code, properties",
     },
 }
@@ -117,7 +123,7 @@ def choice(request: Any) -> tuple[str, str, str]:
 def test_the_script_rides_through_a_reset(tmp_path: Path, broker: Broker, choice: Any) -> None:
     proxy = Proxy(broker.port)
     script = Script(tmp_path, *choice, proxy.port)
-    script.expect("connected")
+    script.expect("connected", "subscribed")
     script.publisher.connect("127.0.0.1", broker.port)
     script.publisher.loop_start()
     script.publish(5)
@@ -133,7 +139,7 @@ def test_the_script_rides_through_a_reset(tmp_path: Path, broker: Broker, choice
 
 def test_the_script_rides_through_a_killed_broker(tmp_path: Path, own_broker: Broker) -> None:
     script = Script(tmp_path, "paho 2.x", "loop_forever", "import remqtt", own_broker.port)
-    script.expect("connected")
+    script.expect("connected", "subscribed")
     script.publisher.reconnect_delay_set(0.01, 0.05)
     script.publisher.connect("127.0.0.1", own_broker.port)
     script.publisher.loop_start()
