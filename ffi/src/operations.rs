@@ -168,9 +168,9 @@ unsafe fn read_subscriptions(
 /// Publishes `payload` under `topic`, connected or not: what cannot be sent now is queued. Everything is copied.
 /// `options` may be NULL: QoS 0, not retained. `token` may be NULL; it gets the number of the operation (before the
 /// `done` function can run), 0 on failure. Returns at once.
-/// REMQTT_E_INVALID_TOPIC, REMQTT_E_INVALID_QOS, REMQTT_E_PACKET_TOO_LARGE, REMQTT_E_INVALID_ARGUMENT,
-/// REMQTT_E_NOT_SUPPORTED: it can never be sent, or its level needs a store and there is none. REMQTT_E_QUEUE_FULL: try
-/// again later. REMQTT_E_CLOSED.
+/// REMQTT_E_INVALID_TOPIC, REMQTT_E_INVALID_QOS, REMQTT_E_PACKET_TOO_LARGE, REMQTT_E_NOT_SUPPORTED: it can never be
+/// sent. REMQTT_E_INVALID_ARGUMENT: likewise, or its level needs a store and there is none. REMQTT_E_QUEUE_FULL: try again
+/// later. REMQTT_E_CLOSED.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_client_publish(
     c: *mut remqtt_client,

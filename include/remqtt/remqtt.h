@@ -1801,9 +1801,9 @@ remqtt_status remqtt_wind_down(uint32_t timeout_ms);
  * Publishes `payload` under `topic`, connected or not: what cannot be sent now is queued. Everything is copied.
  * `options` may be NULL: QoS 0, not retained. `token` may be NULL; it gets the number of the operation (before the
  * `done` function can run), 0 on failure. Returns at once.
- * REMQTT_E_INVALID_TOPIC, REMQTT_E_INVALID_QOS, REMQTT_E_PACKET_TOO_LARGE, REMQTT_E_INVALID_ARGUMENT,
- * REMQTT_E_NOT_SUPPORTED: it can never be sent, or its level needs a store and there is none. REMQTT_E_QUEUE_FULL: try
- * again later. REMQTT_E_CLOSED.
+ * REMQTT_E_INVALID_TOPIC, REMQTT_E_INVALID_QOS, REMQTT_E_PACKET_TOO_LARGE, REMQTT_E_NOT_SUPPORTED: it can never be
+ * sent. REMQTT_E_INVALID_ARGUMENT: likewise, or its level needs a store and there is none. REMQTT_E_QUEUE_FULL: try again
+ * later. REMQTT_E_CLOSED.
  */
 remqtt_status remqtt_client_publish(remqtt_client *c,
                                     remqtt_str topic,

@@ -34,8 +34,8 @@ pub trait Dialler: Debug + Send + Sync {
 
     /// Returns a connected stream socket (of any family; one end of a socket pair is fine) whose bytes are MQTT, or
     /// WebSocket where the URL says so: with `target.tls` the dialler has to encrypt. Called on a thread that may
-    /// block, one call per attempt. An attempt that is over earlier, for example at its timeout, closes what comes
-    /// late. The code of an error decides about the next attempt: `ConnectFailed` for what may pass by itself,
+    /// block, for each way to the server: where one is not answered, again beside it. An attempt that is over earlier,
+    /// for example at its timeout, closes what comes late. The code of an error decides about the next attempt: `ConnectFailed` for what may pass by itself,
     /// `CertificateRefused` for what needs somebody's help.
     fn dial(&self, target: &Target) -> Result<OwnedFd, Error>;
 
