@@ -213,7 +213,7 @@ impl Pulse {
             self.trips.measured(now.since(ping.at), kept);
             self.measured = Some(now);
         }
-        if ping.sign == Sign::Rhythm {
+        if ping.sign == Sign::Rhythm || self.rhythm.has_ended(now) {
             self.rhythm = Rhythm::default(); // the stream has ended, and the link has not
         }
     }
@@ -423,6 +423,23 @@ mod tests {
         pulse.answered(now + 160 * MS);
         let next = pulse.ping_due(&Options::default(), false);
         assert_eq!(next, Some((now + 4_160 * MS, Sign::Idle)));
+    }
+
+    #[test]
+    fn a_stream_that_has_ended_keeps_no_link_from_its_budget() {
+        let options = Options { detect_within: 500 * MS, ..Options::default() };
+        let (mut pulse, mut now) = stream([140; 20]);
+        for _ in 0..20 {
+            let (due, sign) = pulse.ping_due(&options, false).unwrap();
+            pulse.asked(due, sign);
+            now = due + 5 * MS;
+            pulse.received(now);
+            pulse.answered(now);
+        }
+        let (due, sign) = pulse.ping_due(&options, false).unwrap();
+        assert_eq!((due.since(now), sign), (300 * MS, Sign::Idle));
+        pulse.asked(due, sign);
+        assert_eq!(pulse.lost_at(&options).unwrap().since(now), 500 * MS);
     }
 
     #[test]

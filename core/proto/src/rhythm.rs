@@ -70,6 +70,8 @@ impl RoundTrips {
 pub(crate) struct Rhythm {
     /// When the present window began.
     began: Option<Instant>,
+    /// When something came last.
+    last: Option<Instant>,
     arrivals: u32,
     longest: Duration,
     /// The longest gap of the windows before; `None` where there was no stream.
@@ -80,6 +82,7 @@ pub(crate) struct Rhythm {
 
 impl Rhythm {
     pub(crate) fn arrived(&mut self, now: Instant, gap: Duration) {
+        self.last = Some(now);
         let Some(began) = self.began else {
             self.began = Some(now);
             return;
@@ -94,6 +97,12 @@ impl Rhythm {
         self.is_young = self.before.is_none();
         self.before = is_stream.then(|| self.longest.max(kept));
         (self.began, self.arrivals, self.longest) = (Some(now), 0, Duration::ZERO);
+    }
+
+    /// There was a stream, and there is none any more.
+    pub(crate) fn has_ended(&self, now: Instant) -> bool {
+        let silence = self.last.map_or(Duration::ZERO, |last| now.since(last));
+        self.patience().is_some_and(|patience| silence > patience)
     }
 
     /// The longest gap that is remembered; zero without a stream.

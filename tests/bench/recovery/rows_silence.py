@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from functools import partial
 
 from brokers import Broker
@@ -145,7 +146,9 @@ class Silence:
             taken = (acts[subject.name] - cut) / MS if subject.name in acts else None
             self.bench.figures.add("notice", self.kind, subject.name, taken)
         number = lane.feed.publish()
-        lane.await_back(watched, {s.name: healed for s in watched}, 60 if first else 20, number)
+        # The first silence is long: a server that accepts and says nothing is asked again within two minutes.
+        patience = self.bench.patience + 20 if first else 20
+        lane.await_back(watched, {s.name: healed for s in watched}, patience, number)
         time.sleep(5.5)
 
     def _act(self, subject: Subject, port: int, cut: int) -> int | None:
@@ -180,11 +183,11 @@ class Silence:
     def _bytes(self, port: int) -> tuple[int, int]:
         command = ["ip", "netns", "exec", self.hole.client, "ss", "-Htin", "dst", f"{self.address}:{port}"]
         told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        count = {kind: int(value) for kind, value in re.findall(r"(\w+):(\d+)", told)}
-        ours = count.get("bytes_sent", 0) + count.get("bytes_received", 0)
-        every, full = (
-            sum(count.get(f"{kind}segs_{way}", 0) for way in ("in", "out")) for kind in ("", "data_")
-        )
+        count: Counter[str] = Counter()
+        for kind, value in re.findall(r"(\w+):(\d+)", told):
+            count[kind] += int(value)
+        ours = count["bytes_sent"] + count["bytes_received"]
+        every, full = (count[f"{kind}segs_in"] + count[f"{kind}segs_out"] for kind in ("", "data_"))
         return ours + HEADERS * every, ours + HEADERS * full
 
 
