@@ -347,10 +347,8 @@ impl Engine {
 
     /// How far the link had come, for the schedule.
     fn when(&self, link: &Link) -> When {
-        let unprovoked = link.version == Version::V4
-            && link.ended
-            && self.session.outbound.in_flight_count() == 0
-            && !self.poison.blames_theirs(link);
+        let unprovoked =
+            link.ended && self.session.outbound.in_flight_count() == 0 && !self.poison.blames_theirs(link);
         match link.phase {
             LinkPhase::Dialling => When::Dialling,
             LinkPhase::Greeting => When::Greeting,

@@ -48,7 +48,7 @@ const SAME_NEWS: Duration = Duration::from_secs(1);
 
 /// Takeovers that belong together.
 const TAKEOVERS: Duration = Duration::from_secs(60);
-/// So many connections of MQTT 3.1.1 that ended so soon, one after the other, were taken over. Whoever loses a session to
+/// So many connections that ended so soon without a word, one after the other, were taken over. Whoever loses a session to
 /// us waits a second, as libraries do (paho, libmosquitto), and takes it back.
 const SHORT_LIVES: u32 = 3;
 const SHORT_LIFE: Duration = Duration::from_secs(2);
@@ -89,9 +89,9 @@ pub(crate) enum When {
     /// Between CONNECT and CONNACK.
     Greeting,
     Live,
-    /// On MQTT 3.1.1, ended in order by the server, with no message of either side that could have been the reason: none
-    /// of ours that is not acknowledged, and none of the server's that stood at the end of the connection before, too. The
-    /// server of a client that was taken over can say no more than that there.
+    /// Ended in order and without a word by the server, with no message of either side that could have been the reason:
+    /// none of ours that is not acknowledged, and none of the server's that stood at the end of the connection before,
+    /// too. So end connections of a client that was taken over.
     Unprovoked,
 }
 

@@ -1,4 +1,5 @@
-//! Sessions that another client takes over, on MQTT 3.1.1, where the server can say no more than the end of the link.
+//! Sessions that another client takes over, where the server says no more than the end of the link: it cannot on
+//! MQTT 3.1.1, and some do not on MQTT 5, although they have to [MQTT-3.1.4-3].
 
 use crate::bench::*;
 use remqtt_proto::{Command, ErrorCode, Event, QoS, State};
@@ -69,6 +70,18 @@ fn a_rival_that_always_comes_back_is_left_in_peace_also_by_a_client_that_gets_me
         });
         assert!(taken_over && attempts <= 4, "{attempts} attempts against one that waits {wait} ms");
     }
+}
+
+#[test]
+fn a_takeover_is_recognised_on_mqtt_5_too_where_the_server_does_not_say_it() {
+    let mut bench = connected_with(options_5());
+    for _ in 0..4 {
+        end(&mut bench);
+        bench.command(Command::ReconnectNow);
+        bench.link_up();
+        bench.receive(&CONNACK_PRESENT_5);
+    }
+    assert!(taken_over(&bench));
 }
 
 #[test]
