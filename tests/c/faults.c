@@ -315,8 +315,6 @@ TEST(a_hundred_threads_publish_at_once)
     pthread_t threads[CROWD];
     server_start(&server);
     remqtt_config *config = config_for(server.port);
-    /* However slow the server is in such a crowd, it is not taken for dead: nothing is sent twice. */
-    CHECK_OK(remqtt_config_set(config, "detect_within", "0"));
     CHECK_OK(remqtt_config_set(config, "keepalive", "0"));
     crowd.client = client_of(config);
     for (int i = 0; i < CROWD; i++) {

@@ -85,8 +85,6 @@ static void on_done(void *user, remqtt_client *client, const remqtt_result *resu
 static remqtt_config *config_of(struct told *told, uint16_t port)
 {
     remqtt_config *config = config_for(port);
-    /* However slow the test is to answer, no second connection is made beside the first. */
-    CHECK_OK(remqtt_config_set(config, "detect_within", "0"));
     CHECK_OK(remqtt_config_on_state(config, on_state, told, NULL));
     CHECK_OK(remqtt_config_on_message(config, on_message, told, NULL));
     return config;

@@ -219,6 +219,7 @@ remqtt_config *config_for(uint16_t port)
     snprintf(url, sizeof url, "mqtt://127.0.0.1:%u", port);
     CHECK_OK(remqtt_config_add_server(config, url));
     CHECK_OK(remqtt_config_set(config, "protocol_version", "4"));
+    CHECK_OK(remqtt_config_set(config, "detect_within", "0"));
     CHECK_OK(remqtt_config_set_reconnect(config, 1, 50));
     return config;
 }

@@ -60,7 +60,8 @@ struct server {
 void server_start(struct server *server);
 void server_stop(struct server *server);
 
-/* A config for MQTT 3.1.1 and one server on that port, quick to reconnect. */
+/* A config for MQTT 3.1.1 and one server on that port, quick to reconnect. However slow the server is to answer, it is
+ * not taken for dead, and no second connection is made beside the first. */
 remqtt_config *config_for(uint16_t port);
 /* A started client of that config, which is freed. */
 remqtt_client *client_of(remqtt_config *config);

@@ -235,6 +235,7 @@ static void begin(struct ride *ride, const char *version)
     broker_new(&ride->broker);
     proxy_start(&ride->proxy, ride->broker.port);
     remqtt_config *config = config_for(ride->proxy.port);
+    CHECK_OK(remqtt_config_set(config, "detect_within", "5000"));
     CHECK_OK(remqtt_config_set(config, "protocol_version", version));
     CHECK_OK(remqtt_config_set_client_id(config, "ride", 4));
     CHECK_OK(remqtt_config_set_session(config, 0, 3600));
