@@ -18,7 +18,7 @@ from pathlib import Path
 
 import wire
 
-SIZE, COUNT, PAHO_COUNT, DRAIN = 64, 100_000, 3_000, 50_000
+SIZE, COUNT, PAHO_COUNT, DRAIN = 64, 100_000, 3_000, 200_000
 TOPIC = "bench/drain"
 
 
