@@ -85,8 +85,8 @@ static void end(struct scene *scene, int socket)
 static int expect_connect(const struct scene *scene, uint8_t data)
 {
     const uint8_t wanted[] = { METHOD, 0, 1, 'm', DATA, 0, 1, data };
-    int socket = peer_accept(scene->listener), found = 0;
-    struct packet connect = peer_read(socket);
+    int socket, found = 0;
+    struct packet connect = peer_accept_connect(scene->listener, &socket);
     CHECK(connect.first == 0x10);
     for (size_t at = 0; at + sizeof wanted <= connect.length; at++) {
         found |= memcmp(connect.body + at, wanted, sizeof wanted) == 0;

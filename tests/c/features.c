@@ -120,8 +120,8 @@ TEST(properties_of_mqtt_5_go_both_ways)
     CHECK_OK(remqtt_props_add_bytes(props, 0x26, remqtt_bytes_of("k", 1), remqtt_bytes_of("v", 1)));
     CHECK_OK(remqtt_config_set_connect_props(config, props));
     remqtt_client *client = client_of(config);
-    int socket = peer_accept(listener);
-    CHECK(CONTAINS(peer_read(socket), "\x26\0\1k\0\1v"));
+    int socket;
+    CHECK(CONTAINS(peer_accept_connect(listener, &socket), "\x26\0\1k\0\1v"));
     PEER_SEND(socket, 0x20, 7, 0, 0, 4, 0x1F, 0, 1, 'c'); /* CONNACK with a reason string */
     PEER_SEND(socket, 0x30, 12, 0, 1, 'e', 7, 0x26, 0, 1, 'k', 0, 1, 'v', 'x');
     CHECK_WAIT(&told.messages, 1);
@@ -150,8 +150,8 @@ TEST(the_will_goes_with_the_connect)
     remqtt_config *config = config_of(&told, port);
     CHECK_OK(remqtt_config_set_will(config, remqtt_str_of("w"), remqtt_bytes_of("gone", 4), 1, 1, NULL));
     remqtt_client *client = client_of(config);
-    int socket = peer_accept(listener);
-    struct packet connect = peer_read(socket);
+    int socket;
+    struct packet connect = peer_accept_connect(listener, &socket);
     CHECK((connect.body[7] & 0x3C) == 0x2C); /* a will, QoS 1, retained */
     CHECK(CONTAINS(connect, "\0\1w\0\4gone"));
     finish(client, &told);
