@@ -1,10 +1,12 @@
 //! The border itself: no panic and no Rust error crosses it, and the words of a failure wait for the C caller.
 
 use std::cell::RefCell;
+use std::ffi::c_char;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use remqtt_core::{Error, ErrorCode};
 
+use crate::arguments::copy_text;
 use crate::status::{remqtt_status, REMQTT_OK};
 
 thread_local! {
@@ -31,6 +33,34 @@ pub(crate) fn boundary<T>(failed: impl FnOnce(ErrorCode) -> T, call: impl FnOnce
 /// A call whose only result is whether it worked.
 pub(crate) fn status(call: impl FnOnce() -> Result<(), Error>) -> remqtt_status {
     boundary(|code| code as remqtt_status, || call().map(|()| REMQTT_OK))
+}
+
+/// A call whose result is a text, copied to the buffer of the caller: gives the length of the whole, 0 on failure.
+///
+/// # Safety
+/// As for `copy_text`.
+pub(crate) unsafe fn text_to<T: AsRef<str>>(
+    buffer: *mut c_char,
+    capacity: usize,
+    call: impl FnOnce() -> Result<T, Error>,
+) -> usize {
+    // SAFETY: the caller's promise is ours.
+    boundary(|_| 0, || Ok(unsafe { copy_text(call()?.as_ref(), buffer, capacity) }))
+}
+
+/// Frees what `Box::into_raw` gave to the caller; NULL is allowed.
+///
+/// # Safety
+/// If `own` is not NULL it came from there, and the caller gives it up.
+pub(crate) unsafe fn free<T>(own: *mut T) {
+    let drop_it = || {
+        if !own.is_null() {
+            // SAFETY: the caller's promise is ours.
+            drop(unsafe { Box::from_raw(own) });
+        }
+        Ok(())
+    };
+    boundary(|_| (), drop_it);
 }
 
 /// Gives the last error of this thread to `use_it`.

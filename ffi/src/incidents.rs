@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_void};
 
 use remqtt_core::{Gap, Quarantined};
 
-use crate::arguments::{copy_text, invalid, remqtt_bytes, remqtt_str};
-use crate::boundary::boundary;
+use crate::arguments::{invalid, remqtt_bytes, remqtt_str};
+use crate::boundary::text_to;
 use crate::client::{client, remqtt_client};
 use crate::handlers::Callbacks;
 use crate::operations::remqtt_token;
@@ -70,17 +70,14 @@ pub unsafe extern "C" fn remqtt_client_outage_text(
     buffer: *mut c_char,
     capacity: usize,
 ) -> usize {
-    boundary(
-        |_| 0,
-        || {
-            // SAFETY: the header's rules for clients and buffers.
-            unsafe {
-                let timeline = client(c)?.core.timeline();
-                let outage = timeline.get(index).ok_or_else(|| invalid("no outage has this index"))?;
-                Ok(copy_text(&outage.to_string(), buffer, capacity))
-            }
-        },
-    )
+    // SAFETY: the header's rules for clients and buffers.
+    unsafe {
+        text_to(buffer, capacity, || {
+            let timeline = client(c)?.core.timeline();
+            let outage = timeline.get(index).ok_or_else(|| invalid("no outage has this index"))?;
+            Ok(outage.to_string())
+        })
+    }
 }
 
 /// Calls the function for quarantined messages.

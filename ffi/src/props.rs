@@ -7,7 +7,7 @@ use remqtt_core::proto::PropertyKind;
 use remqtt_core::{ByteString, Error, Properties, PropertyId, PropertyValue};
 
 use crate::arguments::{by_mut, by_ref, invalid, remqtt_bytes, remqtt_str, write};
-use crate::boundary::{boundary, status};
+use crate::boundary::{boundary, free, status};
 use crate::status::{name_at, names, remqtt_status};
 
 /// Kind of a property's value: no such property.
@@ -125,16 +125,8 @@ pub extern "C" fn remqtt_props_new() -> *mut remqtt_props {
 /// Frees a list of remqtt_props_new. NULL is allowed.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_props_free(props: *mut remqtt_props) {
-    boundary(
-        |_| (),
-        || {
-            if !props.is_null() {
-                // SAFETY: it came from `remqtt_props_new`, and the caller gives it up.
-                drop(unsafe { Box::from_raw(props.cast::<Properties>()) });
-            }
-            Ok(())
-        },
-    )
+    // SAFETY: it came from `remqtt_props_new`, and the caller gives it up.
+    unsafe { free(props.cast::<Properties>()) }
 }
 
 /// Appends a property whose value is a number (Byte, Two Byte, Four Byte, Variable Byte Integer).

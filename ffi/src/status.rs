@@ -5,8 +5,7 @@ use std::sync::LazyLock;
 
 use remqtt_core::{ErrorCode, Next, Who};
 
-use crate::arguments::copy_text;
-use crate::boundary::{boundary, last_error};
+use crate::boundary::{boundary, last_error, text_to};
 
 /// What a call says: REMQTT_OK or one of the negative REMQTT_E_... codes. The numbers are frozen; later versions
 /// may add some, so treat an unknown negative number as a failure.
@@ -178,14 +177,9 @@ pub extern "C" fn remqtt_status_is_retriable(status: remqtt_status) -> i32 {
 /// Returns the length of the whole text without the NUL; 0 when no call has failed. Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_last_error(buffer: *mut c_char, capacity: usize) -> usize {
-    boundary(
-        |_| 0,
-        || {
-            let text = last_error(|error| error.map(ToString::to_string)).flatten().unwrap_or_default();
-            // SAFETY: the header's rule for buffers.
-            Ok(unsafe { copy_text(&text, buffer, capacity) })
-        },
-    )
+    let words = || last_error(|error| error.map(ToString::to_string)).flatten().unwrap_or_default();
+    // SAFETY: the header's rule for buffers.
+    unsafe { text_to(buffer, capacity, || Ok(words())) }
 }
 
 /// The MQTT reason code that came with this thread's last failed call (MQTT 3.1.1: the CONNACK return code), or -1

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use remqtt_core::store::{self, Record};
 
-use crate::arguments::{by_mut, by_ref, c_text, copy_text, remqtt_str};
-use crate::boundary::{boundary, status};
+use crate::arguments::{by_mut, by_ref, c_text, remqtt_str};
+use crate::boundary::{boundary, free, status, text_to};
 use crate::status::remqtt_status;
 
 /// What was in the file of a store (option "store") when it was read. It never changes; any thread.
@@ -42,16 +42,8 @@ pub unsafe extern "C" fn remqtt_inspection_new(
 /// Frees what remqtt_inspection_new gave. NULL is allowed.
 #[no_mangle]
 pub unsafe extern "C" fn remqtt_inspection_free(inspection: *mut remqtt_inspection) {
-    boundary(
-        |_| (),
-        || {
-            if !inspection.is_null() {
-                // SAFETY: it came from `remqtt_inspection_new`, and the caller gives it up.
-                drop(unsafe { Box::from_raw(inspection) });
-            }
-            Ok(())
-        },
-    )
+    // SAFETY: it came from `remqtt_inspection_new`, and the caller gives it up.
+    unsafe { free(inspection) }
 }
 
 /// Bytes of the file; 0 for NULL.
@@ -91,14 +83,11 @@ pub unsafe extern "C" fn remqtt_inspection_record(
     buffer: *mut c_char,
     capacity: usize,
 ) -> usize {
-    boundary(
-        |_| 0,
-        || {
-            // SAFETY: the header's rules for handles and buffers.
-            unsafe {
-                let record = by_ref(inspection, "inspection")?.records.get(index);
-                Ok(copy_text(&record.map(ToString::to_string).unwrap_or_default(), buffer, capacity))
-            }
-        },
-    )
+    // SAFETY: the header's rules for handles and buffers.
+    unsafe {
+        text_to(buffer, capacity, || {
+            let record = by_ref(inspection, "inspection")?.records.get(index);
+            Ok(record.map(ToString::to_string).unwrap_or_default())
+        })
+    }
 }
