@@ -167,7 +167,7 @@ options! {
     ping_timeout: Duration = Duration::from_millis(5_000), Some((1, 3_600_000));
     /// How soon a dead connection is to be noticed, in milliseconds, even when nothing is sent: PINGREQ goes out as often
     /// as that takes, and a busy stream that stops, bytes that TCP has to send again, a network that changed or a machine
-    /// that slept are reasons to ask at once. Default 5000: about 43 bytes a second on an idle connection, both
+    /// that slept are reasons to ask at once. Default 5000: about 36 bytes a second on an idle connection, both
     /// ways and with all headers. 500 is fast; 0 is frugal: only keep alive and `ping_timeout` count.
     detect_within: Duration = Duration::from_millis(5_000), Some((0, 3_600_000));
     /// Time for one attempt from resolving to CONNACK, in milliseconds, or for the exchange that authenticates a
