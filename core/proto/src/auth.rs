@@ -59,7 +59,7 @@ impl Engine {
         self.leave(now, FAILED, error);
     }
 
-    /// AUTH.
+    /// An AUTH of the server has come.
     pub(crate) fn auth(&mut self, now: Instant, auth: Reason) {
         let Some(link) = &mut self.link else { return };
         if let Some(why) = out_of_place(link, &auth) {

@@ -35,8 +35,8 @@ pub trait Dialler: Debug + Send + Sync {
     /// Returns a connected stream socket (of any family; one end of a socket pair is fine) whose bytes are MQTT, or
     /// WebSocket where the URL says so: with `target.tls` the dialler has to encrypt. Called on a thread that may
     /// block, for each way to the server: where one is not answered, again beside it. An attempt that is over earlier,
-    /// for example at its timeout, closes what comes late. The code of an error decides about the next attempt: `ConnectFailed` for what may pass by itself,
-    /// `CertificateRefused` for what needs somebody's help.
+    /// for example at its timeout, closes what comes late. The code of an error decides about the next attempt:
+    /// `ConnectFailed` for what may pass by itself, `CertificateRefused` for what needs somebody's help.
     fn dial(&self, target: &Target) -> Result<OwnedFd, Error>;
 
     /// Returns a stream socket as `dial` does, whose bytes travel encrypted on `connection`: a TCP connection to the

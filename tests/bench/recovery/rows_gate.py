@@ -198,7 +198,8 @@ def _denied(bench: Bench, broker: Broker, peers: list[Peer]) -> None:
 def _rivals(bench: Bench, broker: Broker, peers: list[Peer], version: int) -> None:
     """The rival connects half a second after the client is back, and stays until the client takes over.
 
-    On MQTT 3.1.1 the server can only close the connection, and a client needs some of these to know.
+    A server that only closes the connection (MQTT 3.1.1 has no word for it, and mosquitto 2.0.11 says none on
+    MQTT 5) leaves it to the client to understand, which takes some of these.
     """
     case = f"taken over, MQTT {'3.1.1' if version == 4 else version}"
     with Lane(bench, "manners", case, broker, rate=0, qos=1) as lane:

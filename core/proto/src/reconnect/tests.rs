@@ -187,7 +187,7 @@ fn the_second_takeover_within_a_minute_is_the_slow_lane_and_says_why() {
 }
 
 #[test]
-fn connections_of_mqtt_3_that_end_right_after_their_connack_are_takeovers() {
+fn connections_that_end_soon_after_their_connack_without_a_word_are_takeovers() {
     let options = Options::default();
     let mut reconnect = Reconnect::new(7);
     reconnect.start(Instant(0));
