@@ -5,7 +5,7 @@
 //! | `Broken` | a connection came about and was lost | at once after a stable one; else backoff from the smallest delay |
 //! | `Absent` | nobody is there: refused, unreachable, unresolvable, silent | after a share of the outage so far |
 //! | `Overloaded` | the server is there and has too much to do | backoff from a second |
-//! | `TakenOver` | another client uses our client identifier | after a while; the second time within a minute slowly |
+//! | `TakenOver` | another client uses our client identifier | after a while; again within a minute: at most twice a minute |
 //! | `Refused` | somebody has to do something first | slowly: at most twice a minute |
 //!
 //! *Backoff* has full jitter: with `n` strikes the delay is drawn evenly between the smallest delay and
@@ -50,8 +50,11 @@ const SAME_NEWS: Duration = Duration::from_secs(1);
 const TAKEOVERS: Duration = Duration::from_secs(60);
 /// So many connections that ended so soon without a word, one after the other, were taken over. Whoever loses a session to
 /// us waits a second, as libraries do (paho, libmosquitto), and takes it back.
-const SHORT_LIVES: u32 = 3;
+const SHORT_LIVES: u32 = 2;
 const SHORT_LIFE: Duration = Duration::from_secs(2);
+/// The pause after the first of them, at least and half of the most: a server or a proxy that is shutting down and still
+/// accepts has gone by then, and only somebody who takes the session is left as the reason for a second one.
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// What a failure says about the way to the server and about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +113,8 @@ pub(crate) struct Reconnect {
     /// When the current attempt began, and when the last connection was accepted.
     began: Instant,
     pub(crate) accepted: Instant,
+    /// When the attempt before the current one began.
+    before: Instant,
     /// The network's change may end the wait: it is for the way, and not for the server's sake.
     wakeable: bool,
     /// Last news of the network that counted.
@@ -134,6 +139,7 @@ impl Reconnect {
             grid: None,
             began: Instant(0),
             accepted: Instant(0),
+            before: Instant(0),
             wakeable: false,
             news: None,
             taken_over: None,
@@ -174,7 +180,7 @@ impl Reconnect {
     /// The scheduled attempt begins: its number and the endpoint to dial.
     pub(crate) fn begin(&mut self, now: Instant, endpoints: usize) -> (u32, usize) {
         self.at = None;
-        self.began = now;
+        self.before = std::mem::replace(&mut self.began, now);
         self.attempts += 1;
         (self.attempts, self.next_endpoint(false, endpoints))
     }
@@ -266,6 +272,7 @@ impl Reconnect {
         let most = options.reconnect_max_delay.max(least);
         let slow = options.refused_min_delay.max(least);
         let (low, high) = match class {
+            Class::Broken if self.short_lives > 0 => (DOUBT.min(most), (2 * DOUBT).min(most)),
             Class::Broken if self.strikes == 0 => return Duration::ZERO,
             Class::Broken => (least, self.backoff(least, now, least, most)),
             Class::Overloaded => (least, self.backoff(OVERLOAD / 2, now, least, most)),
@@ -278,7 +285,12 @@ impl Reconnect {
                 return delay;
             }
             Class::TakenOver if !self.again(now, error) => (slow / 3, slow * 2 / 3),
-            Class::TakenOver | Class::Refused => (slow, slow + slow / 3),
+            Class::TakenOver => {
+                // The attempts that led here count: no third one in the time of two.
+                let low = (2 * slow).saturating_sub(now.since(self.before)).max(slow);
+                (low, low + slow / 3)
+            }
+            Class::Refused => (slow, slow + slow / 3),
         };
         self.between(low, high)
     }

@@ -12,7 +12,7 @@ impl World {
         }
         if let Some(since) = self.down_since.take() {
             let options = self.engine.as_ref().map_or(&self.options, |engine| engine.options());
-            let bound = options.reconnect_max_delay.max(options.refused_min_delay * 2);
+            let bound = options.reconnect_max_delay.max(options.refused_min_delay * 7 / 3);
             if self.now.since(since) > bound {
                 return Err(format!("dialled {:?} after the link went down", self.now.since(since)));
             }

@@ -186,33 +186,53 @@ fn the_second_takeover_within_a_minute_is_the_slow_lane_and_says_why() {
     assert!(later < Duration::from_secs(30), "that was another one");
 }
 
+/// A connection that begins at `begin` and ends without a word after `lasts` milliseconds: what that was, and the delay.
+fn short_life(reconnect: &mut Reconnect, begin: Instant, lasts: u64) -> (ErrorCode, Duration) {
+    let mut error = Error::from(ErrorCode::ConnectionLost);
+    reconnect.begin(begin, 1);
+    reconnect.connected(begin);
+    let end = begin + Duration::from_millis(lasts);
+    let delay = reconnect.lost(end, &Options::default(), &mut error, When::Unprovoked, true);
+    (error.code, delay)
+}
+
 #[test]
 fn connections_that_end_soon_after_their_connack_without_a_word_are_takeovers() {
-    let options = Options::default();
     let mut reconnect = Reconnect::new(7);
     reconnect.start(Instant(0));
-    let mut short_life = |n: u64, lasts: u64| {
-        let begin = Instant(n * 5_000_000_000);
-        let mut error = Error::from(ErrorCode::ConnectionLost);
-        reconnect.begin(begin, 1);
-        reconnect.connected(begin);
-        let delay = reconnect.lost(
-            begin + Duration::from_millis(lasts),
-            &options,
-            &mut error,
-            When::Unprovoked,
-            true,
-        );
-        (error.code, delay)
-    };
-    assert_eq!(short_life(0, 1_999).0, ErrorCode::ConnectionLost);
-    assert_eq!(short_life(1, 1_999).0, ErrorCode::ConnectionLost);
-    assert_eq!(short_life(2, 2_000).0, ErrorCode::ConnectionLost, "this one lasted");
-    assert_eq!(short_life(3, 1_999).0, ErrorCode::ConnectionLost);
-    assert_eq!(short_life(4, 1_999).0, ErrorCode::ConnectionLost);
-    let (code, delay) = short_life(5, 1_999);
-    assert_eq!(code, ErrorCode::SessionTakenOver);
-    assert!(delay >= Duration::from_secs(30), "{delay:?}");
+    let mut life = |n: u64, lasts| short_life(&mut reconnect, Instant(n * 5_000_000_000), lasts).0;
+    assert_eq!(life(0, 1_999), ErrorCode::ConnectionLost);
+    assert_eq!(life(1, 2_000), ErrorCode::ConnectionLost, "this one lasted");
+    assert_eq!(life(2, 1_999), ErrorCode::ConnectionLost);
+    assert_eq!(life(3, 1_999), ErrorCode::SessionTakenOver);
+}
+
+#[test]
+fn a_connection_that_ends_right_after_its_connack_is_followed_by_a_pause_that_a_restart_needs() {
+    for seed in 0..1_000 {
+        let mut reconnect = Reconnect::new(seed);
+        reconnect.start(Instant(0));
+        let (_, pause) = short_life(&mut reconnect, Instant(0), 10);
+        assert!(pause >= Duration::from_secs(1) && pause <= Duration::from_secs(2), "{pause:?}");
+    }
+}
+
+#[test]
+fn a_client_that_is_taken_over_without_a_word_asks_twice_a_minute_from_the_first_minute_on() {
+    for seed in 0..1_000 {
+        let mut reconnect = Reconnect::new(seed);
+        reconnect.start(Instant(0));
+        let mut now = Instant(0) + lost(&mut reconnect, Instant(0), &Options::default());
+        let mut attempts = Vec::new();
+        for _ in 0..10 {
+            attempts.push(now);
+            now = now + Duration::from_millis(500) + short_life(&mut reconnect, now, 500).1;
+        }
+        for three in attempts.windows(3) {
+            assert!(three[2].since(three[0]) >= Duration::from_secs(60), "{attempts:?}");
+        }
+        assert!(now.since(Instant(0)) <= Duration::from_secs(10 * 40), "{attempts:?}");
+    }
 }
 
 #[test]
