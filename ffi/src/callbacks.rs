@@ -16,7 +16,8 @@ pub const REMQTT_STATE_STOPPED: i32 = 0;
 pub const REMQTT_STATE_CONNECTING: i32 = 1;
 /// State of the connection: the server accepted it.
 pub const REMQTT_STATE_CONNECTED: i32 = 2;
-/// State of the connection: waiting for the next attempt.
+/// State of the connection: waiting for the next attempt, or for the late answer to the last one: then CONNECTED follows
+/// without another CONNECTING.
 pub const REMQTT_STATE_WAITING: i32 = 3;
 /// State of the connection: the client is closed for good.
 pub const REMQTT_STATE_CLOSED: i32 = 4;

@@ -101,7 +101,8 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     frugal: only keep alive and `ping_timeout` count.
 ///   connect_timeout: milliseconds, 1 to 3600000; default 5000
 ///     Time for one attempt from resolving to CONNACK, in milliseconds, or for the exchange that
-///     authenticates a connection anew. Default 5000.
+///     authenticates a connection anew. A connection that stands and brought no answer by then is kept
+///     until the next attempt begins. Default 5000.
 ///   reconnect_min_delay: milliseconds, 0 to 86400000; default 50
 ///     Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable
 ///     connection is lost is always made at once. Default 50: a server that restarts is missed by no
@@ -115,7 +116,8 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     Smallest delay after a refusal that is unlikely to pass by itself (credentials, client
 ///     identifier, certificate, taken over again and again), in milliseconds; the first time that
 ///     another client takes the session over, a third of it. Default 30000: at most two attempts a
-///     minute, because a wrong password must not hammer the server.
+///     minute, because a wrong password must not hammer the server, and so for a client that was taken
+///     over again: the third attempt waits until twice this time after the first is over.
 ///   stable_after: milliseconds, 0 to 86400000; default 5000
 ///     How long a connection must last, in milliseconds, before its loss starts the schedule anew.
 ///     Default 5000: a link that flaps faster keeps its backoff.

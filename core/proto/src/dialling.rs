@@ -9,6 +9,10 @@
 //! Whoever proves alive first wins: bytes on the link drop the way; when the link is given up, the way becomes the next
 //! link, and only then goes on to TLS and CONNECT. So two CONNECTs of one client never race each other, and a server
 //! sees the session taken over (and publishes the will) only when the old link has failed its ping.
+//!
+//! **A late answer.** An attempt that got as far as TCP and then no answer in time has failed, but its connection is kept
+//! until the next attempt begins. A server that was stopped, or has too much to do, answers when it can: then the client
+//! is back at once, and the server has not worked for a connection that nobody holds any more.
 
 use std::time::Duration;
 
@@ -59,6 +63,11 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Somebody has answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.is_some()
+    }
+
     /// It begins only after so long.
     pub(crate) fn postpone(&mut self, wait: Duration) {
         self.begun = self.begun + wait;
@@ -202,6 +211,41 @@ impl Engine {
         (link.greeted, link.way.answered, link.way.overtaken) = (Some(now), Some(now), false);
     }
 
+    /// The server has not answered in time: the attempt has failed, and its connection stays.
+    pub(crate) fn keep_late(&mut self, now: Instant) {
+        let Some(mut link) = self.link.take() else { return };
+        (link.late, link.deadline) = (true, None);
+        let error = ErrorCode::ConnectTimeout.into();
+        let end = End { error, properties: Properties::new(), from_server: false, hang_up: true };
+        self.reschedule(now, &link, end);
+        self.link = Some(link);
+        self.timeout(now);
+    }
+
+    /// The connection of the attempt that has failed is of use after all. How long it took is no measure of the server.
+    pub(crate) fn answered_late(&mut self, now: Instant) {
+        let deadline = Some(now + self.options.connect_timeout);
+        let Some(link) = self.link.as_mut().filter(|link| link.late) else { return };
+        (link.late, link.deadline) = (false, deadline);
+        (link.greeted, link.way.answered) = (None, Some(now));
+        self.reconnect.cancel();
+    }
+
+    /// The connection of the attempt that has failed ends unused.
+    pub(crate) fn drop_late(&mut self) {
+        if let Some(link) = self.drop_link() {
+            self.session.doubtful |= link.is_unanswered();
+        }
+    }
+
+    /// The same, and it is for us to end it.
+    pub(crate) fn hang_up_late(&mut self) {
+        if let Some(link) = self.link.as_ref().filter(|link| link.late) {
+            self.outputs.push_back(Output::Hangup(link.attempt));
+            self.drop_late();
+        }
+    }
+
     /// When the next try is due on any way.
     pub(crate) fn next_try(&self) -> Option<Instant> {
         let link = self.link.as_ref().and_then(|link| link.way.next);
@@ -213,7 +257,7 @@ impl Engine {
     pub(crate) fn overtaken_at(&self) -> Option<Instant> {
         let link = self.link.as_ref().filter(|link| !link.is_live() && link.phase != LinkPhase::Left)?;
         let watched = !self.options.detect_within.is_zero() && !link.reading_paused && !link.way.overtaken;
-        let watched = watched && !matches!(link.turn, Turn::Ours(_));
+        let watched = watched && !link.late && !matches!(link.turn, Turn::Ours(_));
         let since = link.way.answered.max(link.greeted).filter(|_| watched)?;
         Some(since + self.dialling.patience())
     }

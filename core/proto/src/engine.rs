@@ -110,7 +110,7 @@ pub enum State {
     Connecting = 1,
     /// The server accepted the connection.
     Connected = 2,
-    /// Waiting for the next attempt.
+    /// Waiting for the next attempt, or for the late answer to the last one.
     Waiting = 3,
     /// Closed for good.
     Closed = 4,
@@ -297,6 +297,7 @@ impl Engine {
             _ if self.closed => State::Closed,
             Some(link) if link.is_live() => State::Connected,
             Some(link) if link.phase == LinkPhase::Left => State::Stopped,
+            Some(link) if link.late => State::Waiting,
             Some(_) => State::Connecting,
             None if self.reconnect.at.is_some() => State::Waiting,
             None => State::Stopped,
@@ -392,6 +393,7 @@ impl Engine {
         }
         self.session.outbound.reconfigure(&self.options);
         self.session.started_clean = false;
+        self.hang_up_late(); // it asked with the options before
     }
 
     fn publish(&mut self, now: Instant, ticket: Ticket, publish: Publish, level: Level) {

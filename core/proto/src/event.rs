@@ -142,7 +142,8 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// An attempt begins: its number since the client was started or last connected, from 1, and the index of the
-    /// endpoint; one past the last is a server that another one sent us to.
+    /// endpoint; one past the last is a server that another one sent us to. `Connected` may also follow the failure of an
+    /// attempt without another: where the server did not answer in time, and then it did after all.
     Connecting(u32, usize),
     /// A connection was accepted.
     Connected(Box<Connected>),

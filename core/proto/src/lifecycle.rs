@@ -119,6 +119,7 @@ impl Engine {
     }
 
     pub(crate) fn link_up(&mut self, now: Instant) {
+        self.answered_late(now);
         let connect = self.connect_packet();
         if let Some(attempt) = self.link.as_ref().map(|link| link.attempt) {
             self.reached(now, attempt);
@@ -290,11 +291,14 @@ impl Engine {
     }
 
     pub(crate) fn link_down(&mut self, now: Instant, error: Error) {
+        if self.link.as_ref().is_some_and(|link| link.late) {
+            return self.drop_late();
+        }
         self.lose_link(now, End { error, properties: Properties::new(), from_server: false, hang_up: false });
     }
 
     /// The link is lost or was never made: back to the session, and to the schedule.
-    pub(crate) fn lose_link(&mut self, now: Instant, mut end: End) {
+    pub(crate) fn lose_link(&mut self, now: Instant, end: End) {
         let Some(mut link) = self.drop_link() else { return };
         let was_connected = link.is_live();
         self.session.doubtful |= link.is_unanswered() && !end.from_server;
@@ -314,17 +318,24 @@ impl Engine {
         if was_connected {
             self.autopsy(now, &link, &end.error);
         }
+        self.reschedule(now, &link, end);
+        self.timeout(now);
+    }
+
+    /// The attempt or the connection has failed: when the next attempt begins, and what the application hears.
+    pub(crate) fn reschedule(&mut self, now: Instant, link: &Link, mut end: End) {
+        let was_connected = link.is_live();
         let again = self.options.reconnect && end.error.next() != Next::Never;
-        let when = self.when(&link);
+        let when = self.when(link);
         let server = &link.way.server;
         let mut retry_in =
             again.then(|| self.reconnect.lost(now, &self.options, &mut end.error, when, server.listed));
         let died = !end.from_server && end.error.code == ErrorCode::ConnectionLost;
         let elsewhere = self.refer(server, was_connected, &mut end);
-        if elsewhere || (died && self.blame_the_flight(&link)) {
+        if elsewhere || (died && self.blame_the_flight(link)) {
             retry_in = retry_in.map(|_| self.reconnect.hurry(now));
         }
-        if let (Some(at), Some(retry_in)) = (self.next_attempt(now, &link, end.error.code), &mut retry_in) {
+        if let (Some(at), Some(retry_in)) = (self.next_attempt(now, link, end.error.code), &mut retry_in) {
             self.reconnect.at = Some(at);
             *retry_in = at.since(now);
         } else {
@@ -342,7 +353,6 @@ impl Engine {
             self.chronicle.failed(now, end.error.code, server.index);
         }
         self.emit_disconnected(Some(end.error), was_connected, end.from_server, retry_in, end.properties);
-        self.timeout(now);
     }
 
     /// How far the link had come, for the schedule.
@@ -395,7 +405,7 @@ impl Engine {
     }
 
     /// Takes the link out and leaves the session as a link's end leaves it.
-    fn drop_link(&mut self) -> Option<Link> {
+    pub(crate) fn drop_link(&mut self) -> Option<Link> {
         let mut link = self.link.take()?;
         self.session.inbound.link_lost();
         for identifier in self.session.subscriptions.link_lost() {
@@ -415,7 +425,8 @@ impl Engine {
             self.publish_failed(ticket, ErrorCode::Expired.into(), Properties::new());
         }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if self.link.is_none() && due(self.reconnect.at) {
+        if self.link.as_ref().is_none_or(|link| link.late) && due(self.reconnect.at) {
+            self.hang_up_late();
             self.dial(now);
         }
         if self.link.as_ref().is_some_and(|link| due(link.stable_at)) {

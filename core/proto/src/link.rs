@@ -4,6 +4,8 @@
 //! Dialling --LinkUp--> Greeting (CONNECT sent) --CONNACK 0--> Live --Stop--> Leaving --DISCONNECT--> Left
 //! ```
 //!
+//! While it is dialled or greeted it may be *late*: see `dialling.rs`.
+//!
 //! Losing a link is dropping this value. Topic aliases, the server's limits, the send window and half a packet can
 //! therefore not leak into the next connection.
 
@@ -202,6 +204,8 @@ pub(crate) struct Link {
     pub(crate) pipelined: bool,
     /// The server has ended its side, in order and not by a reset.
     pub(crate) ended: bool,
+    /// The attempt has failed because the server did not answer in time, and its connection is kept nevertheless.
+    pub(crate) late: bool,
     /// When it was looked last whether a publish that is held back may leave.
     pub(crate) last_looked: Instant,
 }
@@ -238,6 +242,7 @@ impl Link {
             skip: 0,
             pipelined: false,
             ended: false,
+            late: false,
             last_looked: now,
         }
     }

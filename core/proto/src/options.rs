@@ -171,7 +171,8 @@ options! {
     /// ways and with all headers. 500 is fast; 0 is frugal: only keep alive and `ping_timeout` count.
     detect_within: Duration = Duration::from_millis(5_000), Some((0, 3_600_000));
     /// Time for one attempt from resolving to CONNACK, in milliseconds, or for the exchange that authenticates a
-    /// connection anew. Default 5000.
+    /// connection anew. A connection that stands and brought no answer by then is kept until the next attempt begins.
+    /// Default 5000.
     connect_timeout: Duration = Duration::from_millis(5_000), Some((1, 3_600_000));
     /// Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable connection
     /// is lost is always made at once. Default 50: a server that restarts is missed by no more.
@@ -183,7 +184,8 @@ options! {
     reconnect_max_delay: Duration = Duration::from_millis(120_000), Some((0, 86_400_000));
     /// Smallest delay after a refusal that is unlikely to pass by itself (credentials, client identifier, certificate,
     /// taken over again and again), in milliseconds; the first time that another client takes the session over, a third
-    /// of it. Default 30000: at most two attempts a minute, because a wrong password must not hammer the server.
+    /// of it. Default 30000: at most two attempts a minute, because a wrong password must not hammer the server, and so
+    /// for a client that was taken over again: the third attempt waits until twice this time after the first is over.
     refused_min_delay: Duration = Duration::from_millis(30_000), Some((0, 86_400_000));
     /// How long a connection must last, in milliseconds, before its loss starts the schedule anew. Default 5000:
     /// a link that flaps faster keeps its backoff.

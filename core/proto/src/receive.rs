@@ -34,6 +34,9 @@ impl Engine {
     pub(crate) fn received(&mut self, now: Instant, bytes: &[u8]) {
         self.stats.received_bytes += bytes.len() as u64;
         self.proved_alive(now);
+        if !bytes.is_empty() {
+            self.answered_late(now);
+        }
         let Some(link) = &mut self.link else { return };
         link.ended |= bytes.is_empty();
         let attempt = link.attempt;

@@ -22,6 +22,8 @@ pub(crate) struct Bench {
     pub(crate) events: Vec<Event>,
     /// What was given for the last hang-up.
     pub(crate) farewell: Vec<u8>,
+    /// The attempt that was hung up last.
+    pub(crate) hung_up: Option<u64>,
     /// Changes that nobody has made durable yet.
     pub(crate) changes: Vec<(Lsn, Change)>,
     /// The rows that are.
@@ -40,6 +42,7 @@ impl Bench {
             transit: None,
             events: Vec::new(),
             farewell: Vec::new(),
+            hung_up: None,
             changes: Vec::new(),
             disk: BTreeMap::new(),
         }
@@ -102,7 +105,7 @@ impl Bench {
             match output {
                 Output::Dial(attempt, _) | Output::Proceed(attempt) => self.attempt = attempt,
                 Output::Hangup(attempt) if self.probe == Some(attempt) => self.probe = None,
-                Output::Hangup(_) => self.farewell = self.poll(),
+                Output::Hangup(attempt) => (self.farewell, self.hung_up) = (self.poll(), Some(attempt)),
                 Output::Probe(attempt, _) => self.probe = Some(attempt),
                 Output::TryAgain(_) => self.tries += 1,
                 Output::Inspect(attempt) => {

@@ -8,6 +8,7 @@ mod dropin;
 mod endings;
 mod flight;
 mod journal;
+mod late;
 mod levels;
 mod links;
 mod liveness;
