@@ -20,8 +20,14 @@ impl Handler for Ignore {
 
 fn connect(listener: &TcpListener, number: usize, messages: usize, peers: &mut Vec<TcpStream>) -> Client {
     let server = format!("mqtt://{}", listener.local_addr().unwrap());
-    let options =
-        Options { servers: vec![server], client_id: format!("c{number}").into(), ..Options::default() };
+    // The peers answer no PINGREQ.
+    let options = Options {
+        servers: vec![server],
+        client_id: format!("c{number}").into(),
+        keepalive: 0,
+        detect_within: Duration::ZERO,
+        ..Options::default()
+    };
     let client = Client::new(options).unwrap();
     client.dispatch_on(Pool::shared(), Arc::new(Ignore));
     client.start().unwrap();
