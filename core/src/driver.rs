@@ -183,9 +183,9 @@ impl Driver {
             self.engine.handle(now, Input::Timeout);
             busy = true;
         }
-        busy |= self.carry_out(now, scratch);
+        busy |= self.carry_out(now, cx, scratch);
         busy |= self.transmit(now, cx, scratch);
-        busy |= self.carry_out(now, scratch);
+        busy |= self.carry_out(now, cx, scratch);
         busy |= self.persist(now, cx);
         self.publish(scratch);
         busy
@@ -293,12 +293,12 @@ impl Driver {
     }
 
     /// Does what the engine wants done.
-    fn carry_out(&mut self, now: Instant, scratch: &mut Scratch) -> bool {
+    fn carry_out(&mut self, now: Instant, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
         let mut busy = false;
         while let Some(output) = self.engine.poll_output() {
             busy = true;
             match output {
-                Output::Dial(attempt, _) => self.dial(now, attempt),
+                Output::Dial(attempt, _) => self.dial(now, cx, attempt),
                 Output::Probe(attempt, _) => self.begin_probe(now, attempt),
                 Output::Proceed(attempt) => self.proceed(attempt),
                 Output::TryAgain(attempt) => self.try_again(attempt),

@@ -24,7 +24,7 @@ impl Driver {
         )
     }
 
-    pub(super) fn dial(&mut self, now: Instant, attempt: Attempt) {
+    pub(super) fn dial(&mut self, now: Instant, cx: &mut Context<'_>, attempt: Attempt) {
         match self.road(attempt) {
             Ok(road) => {
                 let wait = budget::wait(now);
@@ -34,6 +34,8 @@ impl Driver {
                 let way = Way::begin(attempt, road, wait);
                 self.greet(&way);
                 self.link = Link::Dialling(way);
+                // The first packet leaves before the application is told that the connection was lost.
+                self.dialled(now, cx);
             }
             Err(error) => self.link_down(now, attempt, error),
         }
