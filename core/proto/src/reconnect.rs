@@ -52,9 +52,6 @@ const TAKEOVERS: Duration = Duration::from_secs(60);
 /// us waits a second, as libraries do (paho, libmosquitto), and takes it back.
 const SHORT_LIVES: u32 = 2;
 const SHORT_LIFE: Duration = Duration::from_secs(2);
-/// The pause after the first of them, at least and half of the most: a server or a proxy that is shutting down and still
-/// accepts has gone by then, and only somebody who takes the session is left as the reason for a second one.
-const DOUBT: Duration = Duration::from_secs(1);
 
 /// What a failure says about the way to the server and about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,7 +269,6 @@ impl Reconnect {
         let most = options.reconnect_max_delay.max(least);
         let slow = options.refused_min_delay.max(least);
         let (low, high) = match class {
-            Class::Broken if self.short_lives > 0 => (DOUBT.min(most), (2 * DOUBT).min(most)),
             Class::Broken if self.strikes == 0 => return Duration::ZERO,
             Class::Broken => (least, self.backoff(least, now, least, most)),
             Class::Overloaded => (least, self.backoff(OVERLOAD / 2, now, least, most)),

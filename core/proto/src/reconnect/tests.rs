@@ -208,16 +208,6 @@ fn connections_that_end_soon_after_their_connack_without_a_word_are_takeovers() 
 }
 
 #[test]
-fn a_connection_that_ends_right_after_its_connack_is_followed_by_a_pause_that_a_restart_needs() {
-    for seed in 0..1_000 {
-        let mut reconnect = Reconnect::new(seed);
-        reconnect.start(Instant(0));
-        let (_, pause) = short_life(&mut reconnect, Instant(0), 10);
-        assert!(pause >= Duration::from_secs(1) && pause <= Duration::from_secs(2), "{pause:?}");
-    }
-}
-
-#[test]
 fn a_client_that_is_taken_over_without_a_word_asks_twice_a_minute_from_the_first_minute_on() {
     for seed in 0..1_000 {
         let mut reconnect = Reconnect::new(seed);
