@@ -146,9 +146,13 @@ class Silence:
             taken = (acts[subject.name] - cut) / MS if subject.name in acts else None
             self.bench.figures.add("notice", self.kind, subject.name, taken)
         number = lane.feed.publish()
-        # The first silence is long: a server that accepts and says nothing is asked again within two minutes.
+        # The first silence is long, and some ask a server that says nothing less and less often.
         patience = self.bench.patience + 20 if first else 20
         lane.await_back(watched, {s.name: healed for s in watched}, patience, number)
+        for subject in watched if self.stopped else ():
+            message = subject.client.first_message(healed, number)
+            late = None if message is None else (message - healed) / MS
+            self.bench.figures.add("notice", "broker goes on", subject.name, late)
         time.sleep(5.5)
 
     def _act(self, subject: Subject, port: int, cut: int) -> int | None:
