@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "peer.h"
 #include "test.h"
@@ -101,6 +103,28 @@ TEST(a_store_that_a_client_uses_is_locked)
     leave(client);
     CHECK_OK(remqtt_inspection_new(path, &inspection));
     remqtt_inspection_free(inspection);
+}
+
+/* Locks of files are shared with a child, so it has to give them back. */
+TEST(a_child_that_lives_on_does_not_hold_the_store_of_its_parent)
+{
+    char path[64], byte;
+    int alive[2];
+    remqtt_inspection *inspection = NULL;
+    remqtt_client *client = stored_client(path, "forked");
+    CHECK(pipe(alive) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(alive[1]);
+        _exit((int)read(alive[0], &byte, 1)); /* until the parent lets go */
+    }
+    CHECK(child > 0);
+    leave(client);
+    CHECK_OK(remqtt_inspection_new(path, &inspection));
+    remqtt_inspection_free(inspection);
+    close(alive[0]);
+    close(alive[1]);
+    CHECK(waitpid(child, NULL, 0) == child);
 }
 
 TEST(what_is_no_file_is_refused_with_its_name)
