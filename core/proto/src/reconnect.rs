@@ -48,10 +48,12 @@ const SAME_NEWS: Duration = Duration::from_secs(1);
 
 /// Takeovers that belong together.
 const TAKEOVERS: Duration = Duration::from_secs(60);
-/// So many connections that ended so soon without a word, one after the other, were taken over. Whoever loses a session to
-/// us waits a second, as libraries do (paho, libmosquitto), and takes it back.
-const SHORT_LIVES: u32 = 2;
+/// Connections that ended so soon without a word, one after the other, were taken over: whoever loses a session to us
+/// waits a second, as libraries do (paho, libmosquitto), and takes it back. Two are enough, and three of those that ended
+/// at once: so does a server that is going down, or a test.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_millis(100);
+const SUSPICION: u32 = 6;
 
 /// What a failure says about the way to the server and about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,8 @@ pub(crate) struct Reconnect {
     /// Last news of the network that counted.
     news: Option<Instant>,
     taken_over: Option<Instant>,
-    short_lives: u32,
+    /// What the connections that ended soon, one after the other, say together.
+    suspicion: u32,
     endpoint: usize,
     /// Somebody refused, or nobody was there, since the last connection: a server that comes back has restarted.
     pub(crate) found_nobody: bool,
@@ -140,7 +143,7 @@ impl Reconnect {
             wakeable: false,
             news: None,
             taken_over: None,
-            short_lives: 0,
+            suspicion: 0,
             endpoint: 0,
             found_nobody: false,
             failed: 0,
@@ -153,7 +156,7 @@ impl Reconnect {
         self.attempts = 0;
         (self.since, self.grid) = (None, None);
         self.taken_over = None;
-        self.short_lives = 0;
+        self.suspicion = 0;
         self.failed = 0;
         self.at = Some(now);
     }
@@ -202,7 +205,7 @@ impl Reconnect {
 
     pub(crate) fn stable(&mut self) {
         self.strikes = 0;
-        self.short_lives = 0;
+        self.suspicion = 0;
     }
 
     /// A connection was lost or an attempt failed: schedules the next one and returns the delay. The error learns what
@@ -256,10 +259,13 @@ impl Reconnect {
     /// a server or a way that is in trouble also refuses, resets or keeps silent now and then.
     fn suspect_takeover(&mut self, now: Instant, error: &mut Error, when: When) {
         let unprovoked = when == When::Unprovoked && error.code == ErrorCode::ConnectionLost;
-        let short = unprovoked && now.since(self.accepted) < SHORT_LIFE;
-        self.short_lives = if short { self.short_lives.saturating_add(1) } else { 0 };
-        if self.short_lives >= SHORT_LIVES {
-            let text = format!("{} connections in a row ended right after the CONNACK", self.short_lives);
+        self.suspicion = match now.since(self.accepted) {
+            life if !unprovoked || life >= SHORT_LIFE => 0,
+            life if life < AT_ONCE => self.suspicion.saturating_add(SUSPICION / 3),
+            _ => self.suspicion.saturating_add(SUSPICION / 2),
+        };
+        if self.suspicion >= SUSPICION {
+            let text = "one connection after the other ended right after its CONNACK";
             *error = Error::new(ErrorCode::SessionTakenOver, text);
         }
     }
@@ -300,7 +306,7 @@ impl Reconnect {
     /// Whether there was a takeover a short while ago. The error says what that means.
     fn again(&mut self, now: Instant, error: &mut Error) -> bool {
         let last = self.taken_over.replace(now);
-        let again = last.is_some_and(|last| now.since(last) <= TAKEOVERS) || self.short_lives >= SHORT_LIVES;
+        let again = last.is_some_and(|last| now.since(last) <= TAKEOVERS) || self.suspicion >= SUSPICION;
         if again {
             let before = if error.detail.is_empty() { String::new() } else { format!("{}; ", error.detail) };
             error.detail = (before + "taken over again and again: two clients have this identifier").into();

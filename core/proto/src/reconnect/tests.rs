@@ -204,7 +204,17 @@ fn connections_that_end_soon_after_their_connack_without_a_word_are_takeovers() 
     assert_eq!(life(0, 1_999), ErrorCode::ConnectionLost);
     assert_eq!(life(1, 2_000), ErrorCode::ConnectionLost, "this one lasted");
     assert_eq!(life(2, 1_999), ErrorCode::ConnectionLost);
-    assert_eq!(life(3, 1_999), ErrorCode::SessionTakenOver);
+    assert_eq!(life(3, 100), ErrorCode::SessionTakenOver);
+}
+
+#[test]
+fn of_connections_that_end_at_once_it_takes_three_to_be_a_takeover() {
+    let mut reconnect = Reconnect::new(7);
+    reconnect.start(Instant(0));
+    let mut life = |n: u64| short_life(&mut reconnect, Instant(n * 5_000_000_000), 99).0;
+    assert_eq!(life(0), ErrorCode::ConnectionLost);
+    assert_eq!(life(1), ErrorCode::ConnectionLost);
+    assert_eq!(life(2), ErrorCode::SessionTakenOver);
 }
 
 #[test]

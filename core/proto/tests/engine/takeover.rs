@@ -62,13 +62,13 @@ fn taken_over(bench: &Bench) -> bool {
 
 #[test]
 fn a_rival_that_always_comes_back_is_left_in_peace_also_by_a_client_that_gets_messages() {
-    for wait in [0, 500, 1_000, 1_900] {
+    for (wait, most) in [(0, 3), (100, 2), (500, 2), (1_000, 2), (1_900, 2)] {
         let (attempts, taken_over) = minute(&mut stable(), |bench, number| {
             message_comes(bench, number + 1);
             bench.pass(wait * MS);
             end(bench);
         });
-        assert!(taken_over && attempts <= 2, "{attempts} attempts against one that waits {wait} ms");
+        assert!(taken_over && attempts <= most, "{attempts} attempts against one that waits {wait} ms");
     }
 }
 
