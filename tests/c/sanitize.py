@@ -28,6 +28,7 @@ FORKS = {
     "a_reset_during_a_write_raises_no_sigpipe",
     "the_child_of_a_fork_leaves_the_client_alone_and_makes_its_own",
     "a_process_may_exit_with_live_clients",
+    "a_child_that_lives_on_does_not_hold_the_store_of_its_parent",
 }
 #: Valgrind keeps the masks of signals itself.
 NOT_UNDER_VALGRIND = {"the_threads_of_the_library_block_every_signal"}
