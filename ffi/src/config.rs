@@ -101,8 +101,8 @@ pub unsafe extern "C" fn remqtt_config_free(config: *mut remqtt_config) {
 ///     frugal: only keep alive and `ping_timeout` count.
 ///   connect_timeout: milliseconds, 1 to 3600000; default 5000
 ///     Time for one attempt from resolving to CONNACK, in milliseconds, or for the exchange that
-///     authenticates a connection anew. A connection that stands and brought no answer by then is kept
-///     until the next attempt begins. Default 5000.
+///     authenticates a connection anew. One whose CONNECT was not answered by then is kept until the
+///     next attempt begins. Default 5000.
 ///   reconnect_min_delay: milliseconds, 0 to 86400000; default 50
 ///     Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable
 ///     connection is lost is always made at once. Default 50: a server that restarts is missed by no

@@ -54,7 +54,7 @@ impl Engine {
                 Error::new(ErrorCode::AuthenticationFailed, why)
             }
             _ if link.is_live() => Error::new(ErrorCode::ConnectTimeout, "AUTH was not answered"),
-            _ if self.options.reconnect && link.way.is_answered() => return self.keep_late(now),
+            _ if self.options.reconnect && link.phase == LinkPhase::Greeting => return self.keep_late(now),
             _ => ErrorCode::ConnectTimeout.into(),
         };
         self.leave(now, FAILED, error);

@@ -10,9 +10,9 @@
 //! link, and only then goes on to TLS and CONNECT. So two CONNECTs of one client never race each other, and a server
 //! sees the session taken over (and publishes the will) only when the old link has failed its ping.
 //!
-//! **A late answer.** An attempt that got as far as TCP and then no answer in time has failed, but its connection is kept
-//! until the next attempt begins. A server that was stopped, or has too much to do, answers when it can: then the client
-//! is back at once, and the server has not worked for a connection that nobody holds any more.
+//! **A late answer.** An attempt whose CONNECT was not answered in time has failed, but its connection is kept until the
+//! next attempt begins. A server that was stopped, or has too much to do, answers when it can: then the client is back at
+//! once, and the server has not worked for a connection that nobody holds any more.
 
 use std::time::Duration;
 
@@ -63,11 +63,6 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Somebody has answered.
-    pub(crate) fn is_answered(&self) -> bool {
-        self.answered.is_some()
-    }
-
     /// It begins only after so long.
     pub(crate) fn postpone(&mut self, wait: Duration) {
         self.begun = self.begun + wait;

@@ -119,7 +119,6 @@ impl Engine {
     }
 
     pub(crate) fn link_up(&mut self, now: Instant) {
-        self.answered_late(now);
         let connect = self.connect_packet();
         if let Some(attempt) = self.link.as_ref().map(|link| link.attempt) {
             self.reached(now, attempt);

@@ -4,7 +4,7 @@
 //! Dialling --LinkUp--> Greeting (CONNECT sent) --CONNACK 0--> Live --Stop--> Leaving --DISCONNECT--> Left
 //! ```
 //!
-//! While it is dialled or greeted it may be *late*: see `dialling.rs`.
+//! While it is greeted it may be *late*: see `dialling.rs`.
 //!
 //! Losing a link is dropping this value. Topic aliases, the server's limits, the send window and half a packet can
 //! therefore not leak into the next connection.

@@ -171,7 +171,7 @@ options! {
     /// ways and with all headers. 500 is fast; 0 is frugal: only keep alive and `ping_timeout` count.
     detect_within: Duration = Duration::from_millis(5_000), Some((0, 3_600_000));
     /// Time for one attempt from resolving to CONNACK, in milliseconds, or for the exchange that authenticates a
-    /// connection anew. A connection that stands and brought no answer by then is kept until the next attempt begins.
+    /// connection anew. One whose CONNECT was not answered by then is kept until the next attempt begins.
     /// Default 5000.
     connect_timeout: Duration = Duration::from_millis(5_000), Some((1, 3_600_000));
     /// Smallest delay before a repeated attempt, in milliseconds. The first attempt after a stable connection

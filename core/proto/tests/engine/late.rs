@@ -1,7 +1,7 @@
 //! Answers that come when the attempt has already failed.
 
 use crate::bench::*;
-use remqtt_proto::{Command, ErrorCode, Event, Input, Options, State};
+use remqtt_proto::{Command, ErrorCode, Event, Options, State};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,19 +50,6 @@ fn a_late_connack_ends_the_wait() {
     assert_eq!(bench.engine.state(), State::Connected);
     bench.pass(Duration::from_secs(4));
     assert_eq!((bench.attempt, bench.hung_up), (late, None), "no other attempt, and it stays");
-}
-
-#[test]
-fn a_handshake_that_is_late_goes_on_with_the_connect() {
-    let mut bench = connected();
-    bench.cut();
-    bench.give(Input::Reached(bench.attempt));
-    bench.pass(bench.engine.options().connect_timeout);
-    assert_eq!(bench.engine.state(), State::Waiting);
-    assert_eq!(bench.link_up()[0], 0x10);
-    assert_eq!(bench.engine.state(), State::Connecting);
-    connack(&mut bench);
-    assert_eq!(bench.engine.state(), State::Connected);
 }
 
 #[test]
