@@ -109,11 +109,11 @@ TEST(each_connection_is_one_that_the_application_made)
     server_start(&server);
     struct maker maker = { .port = server.port };
     remqtt_client *client = client_by(&maker, "60000");
-    for (unsigned connection = 1; connection <= 2; connection++) {
+    for (unsigned connection = 1; connection <= 3; connection++) {
         CHECK_WAIT(&maker.connected, connection);
         CHECK(atomic_load(&maker.made) >= connection && atomic_load(&maker.drops) == 0);
         CHECK(lives_and_closes_on_exec(&maker));
-        shutdown(atomic_load(&server.socket), SHUT_RDWR);
+        server_reset(&server);
     }
     finish(client, &maker);
     server_stop(&server);

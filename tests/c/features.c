@@ -357,10 +357,10 @@ TEST(in_poll_mode_one_descriptor_serves_all_connections)
     CHECK_OK(remqtt_config_set(config, "dispatch", "poll"));
     remqtt_client *client = client_of(config);
     int descriptor = remqtt_client_event_fd(client);
-    for (unsigned connection = 1; connection <= 2; connection++) {
+    for (unsigned connection = 1; connection <= 3; connection++) {
         dispatch_until_connected(client, &told, descriptor, connection);
         CHECK(remqtt_client_event_fd(client) == descriptor);
-        shutdown(atomic_load(&server.socket), SHUT_RDWR);
+        server_reset(&server);
     }
     finish(client, &told);
     server_stop(&server);

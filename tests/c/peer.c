@@ -106,10 +106,16 @@ int peer_accept_client(int listener, int session_present)
     return socket;
 }
 
-void peer_reset(int socket)
+/* However it is closed from now on, that resets it. */
+static void end_with_reset(int socket)
 {
     struct linger now = { 1, 0 };
     setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void peer_reset(int socket)
+{
+    end_with_reset(socket);
     close(socket);
 }
 
@@ -195,6 +201,13 @@ void server_stop(struct server *server)
     }
     pthread_join(server->thread, NULL);
     close(server->listener);
+}
+
+void server_reset(struct server *server)
+{
+    int socket = atomic_load(&server->socket);
+    end_with_reset(socket);
+    shutdown(socket, SHUT_RD); /* its thread sees the end, and closes it */
 }
 
 struct server *server_new(unsigned echo_count, uint16_t *port)

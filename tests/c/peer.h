@@ -59,6 +59,8 @@ struct server {
 
 void server_start(struct server *server);
 void server_stop(struct server *server);
+/* Resets the connection of the moment: one that ends in order again and again is a takeover. */
+void server_reset(struct server *server);
 
 /* A config for MQTT 3.1.1 and one server on that port, quick to reconnect. However slow the server is to answer, it is
  * not taken for dead, and no second connection is made beside the first. */

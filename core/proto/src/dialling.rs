@@ -211,7 +211,7 @@ impl Engine {
         let Some(mut link) = self.link.take() else { return };
         (link.late, link.deadline) = (true, None);
         let error = ErrorCode::ConnectTimeout.into();
-        let end = End { error, properties: Properties::new(), from_server: false, hang_up: true };
+        let end = End { error, properties: Properties::new(), from_server: false, hang_up: false };
         self.reschedule(now, &link, end);
         self.link = Some(link);
         self.timeout(now);

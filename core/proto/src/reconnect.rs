@@ -48,12 +48,13 @@ const SAME_NEWS: Duration = Duration::from_secs(1);
 
 /// Takeovers that belong together.
 const TAKEOVERS: Duration = Duration::from_secs(60);
-/// Connections that ended so soon without a word, one after the other, were taken over: whoever loses a session to us
-/// waits a second, as libraries do (paho, libmosquitto), and takes it back. Two are enough, and three of those that ended
-/// at once: so does a server that is going down, or a test.
+/// Connections that end so soon after their CONNACK without a word, one after the other, were taken over: whoever loses a
+/// session to us waits a second, as libraries do (paho, libmosquitto), and takes it back. Two are enough; of those that
+/// end at once it takes three, because so ends what a server accepts while it is going down.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 const AT_ONCE: Duration = Duration::from_millis(100);
-const SUSPICION: u32 = 6;
+/// As much suspicion is a takeover: a connection that ended soon is half of it, one that ended at once a third.
+const ENOUGH: u32 = 6;
 
 /// What a failure says about the way to the server and about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +120,7 @@ pub(crate) struct Reconnect {
     /// Last news of the network that counted.
     news: Option<Instant>,
     taken_over: Option<Instant>,
-    /// What the connections that ended soon, one after the other, say together.
+    /// What the connections that ended soon, one after the other, say together; see [`ENOUGH`].
     suspicion: u32,
     endpoint: usize,
     /// Somebody refused, or nobody was there, since the last connection: a server that comes back has restarted.
@@ -261,10 +262,10 @@ impl Reconnect {
         let unprovoked = when == When::Unprovoked && error.code == ErrorCode::ConnectionLost;
         self.suspicion = match now.since(self.accepted) {
             life if !unprovoked || life >= SHORT_LIFE => 0,
-            life if life < AT_ONCE => self.suspicion.saturating_add(SUSPICION / 3),
-            _ => self.suspicion.saturating_add(SUSPICION / 2),
+            life if life < AT_ONCE => self.suspicion.saturating_add(ENOUGH / 3),
+            _ => self.suspicion.saturating_add(ENOUGH / 2),
         };
-        if self.suspicion >= SUSPICION {
+        if self.suspicion >= ENOUGH {
             let text = "one connection after the other ended right after its CONNACK";
             *error = Error::new(ErrorCode::SessionTakenOver, text);
         }
@@ -306,7 +307,7 @@ impl Reconnect {
     /// Whether there was a takeover a short while ago. The error says what that means.
     fn again(&mut self, now: Instant, error: &mut Error) -> bool {
         let last = self.taken_over.replace(now);
-        let again = last.is_some_and(|last| now.since(last) <= TAKEOVERS) || self.suspicion >= SUSPICION;
+        let again = last.is_some_and(|last| now.since(last) <= TAKEOVERS) || self.suspicion >= ENOUGH;
         if again {
             let before = if error.detail.is_empty() { String::new() } else { format!("{}; ", error.detail) };
             error.detail = (before + "taken over again and again: two clients have this identifier").into();

@@ -95,7 +95,7 @@ fn a_link_that_is_reset_is_no_takeover() {
 
 #[test]
 fn a_link_that_ends_in_order_and_is_reset_by_turns_is_no_takeover() {
-    let (_, taken_over) = minute(&mut stable(), |bench, number| match number % 2 {
+    let (_, taken_over) = minute(&mut stable(), |bench, number| match number % 3 {
         0 => bench.cut(),
         _ => end(bench),
     });
