@@ -105,7 +105,7 @@ TEST(a_store_that_a_client_uses_is_locked)
     remqtt_inspection_free(inspection);
 }
 
-/* Locks of files are shared with a child, so it has to give them back. */
+/* The lock is of the kind that belongs to a process; others belong to the open file, which a child shares. */
 TEST(a_child_that_lives_on_does_not_hold_the_store_of_its_parent)
 {
     char path[64], byte;
